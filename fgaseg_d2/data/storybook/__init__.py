@@ -1,0 +1,37 @@
+"""Storybook: an endless picture book, drawn by a program, with a label for every pixel."""
+
+import os
+
+from .classes import (
+    ALL_CLASSES,
+    HELD_OUT_CLASSES,
+    SEEN_CLASSES,
+    STUFF_CLASSES,
+)
+from .dataset import write_dataset
+from .scenes import Scene, draw_scene
+
+
+def register_storybook(root: str | os.PathLike | None = None) -> None:
+    """Register storybook_train, storybook_val and storybook_unseen with Detectron2.
+
+    Args:
+        root: Folder that holds ``storybook/``; None takes the environment variable
+            DETECTRON2_DATASETS, or ``datasets`` if it is not set.
+    """
+    # Drawing and writing scenes must not wait for Detectron2, which imports PyTorch.
+    from .registration import register_storybook as register
+
+    register(root)
+
+
+__all__ = [
+    "ALL_CLASSES",
+    "HELD_OUT_CLASSES",
+    "SEEN_CLASSES",
+    "STUFF_CLASSES",
+    "Scene",
+    "draw_scene",
+    "register_storybook",
+    "write_dataset",
+]
