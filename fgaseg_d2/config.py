@@ -1,0 +1,140 @@
+"""Every configuration key that fgaseg_d2 adds to Detectron2, with its default.
+
+The defaults are FGAseg with CLIP ViT-B/16 at 384 x 384, plain decoder, fusion by concatenation.
+"""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_fgaseg_config(cfg: CN) -> None:
+    """Add the keys of fgaseg_d2 to a Detectron2 configuration, in place.
+
+    Args:
+        cfg: usually ``detectron2.config.get_cfg()``; keys that Detectron2 already has are given the
+            defaults this family of models uses (RGB input, AdamW's learning rate, ...).
+    """
+    cfg.MODEL.META_ARCHITECTURE = "FGASeg"
+    cfg.MODEL.BACKBONE.NAME = "CLIPViT"
+    cfg.MODEL.BACKBONE.FREEZE_AT = 0
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "FGASegHead"
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
+    cfg.MODEL.PIXEL_MEAN = [122.7709383, 116.7460125, 104.09373615]  # CLIP's, RGB, range 0..255
+    cfg.MODEL.PIXEL_STD = [68.5005327, 66.6321579, 70.32316305]
+    # Accept a checkpoint that fills only a part of the model (the rest keeps its initial values).
+    cfg.MODEL.WEIGHTS_PARTIAL = False
+    _add_clip(cfg)
+    _add_fgaseg(cfg)
+    _add_training(cfg)
+    _add_inference(cfg)
+
+
+def _add_clip(cfg: CN) -> None:
+    clip = CN()
+    # A model name of open_clip, or the path of an open_clip model configuration (.json).
+    clip.NAME = "ViT-B-16-quickgelu"
+    # A pretrained tag of open_clip ("openai"), the path of a CLIP checkpoint, or "" for random
+    # weights. Never fetched when MODEL.WEIGHTS names a checkpoint: that brings CLIP's weights.
+    clip.PRETRAINED = "openai"
+    # Height and width that every picture is resized to before CLIP sees it, multiples of the patch.
+    clip.IMAGE_SIZE = [384, 384]
+    # The two blocks, counted from 0, whose outputs guide the decoder: earlier, later.
+    # Empty: one third and two thirds of the depth (3 and 7 of 12, 7 and 15 of 24).
+    clip.GUIDANCE_BLOCKS = []
+    # Which CLIP parameters train: "frozen", "prompt", "attention" (the q and v weights), "full"
+    # (everything in the transformer blocks) or "scratch" (all of CLIP, embeddings included).
+    clip.FINETUNE = "attention"
+    # Deep prompt tokens of the image tower, for FINETUNE "prompt": tokens a block, first blocks.
+    clip.PROMPT_LENGTH = 0
+    clip.PROMPT_DEPTH = 0
+    # Recompute CLIP's activations in the backward pass: less memory, about a third more time.
+    clip.GRADIENT_CHECKPOINTING = False
+    cfg.MODEL.CLIP = clip
+
+
+def _add_fgaseg(cfg: CN) -> None:
+    fgaseg = CN()
+    # The words to look for when the input brings none: "cat,dog", a file, or a benchmark's name.
+    # Empty: the stuff_classes of the first dataset of DATASETS.TRAIN (training) or TEST.
+    fgaseg.VOCABULARY = ""
+    # "single", "imagenet" (80 templates averaged into one embedding), a template of your own with
+    # one "{}", or the path of a text file with one template a line.
+    fgaseg.PROMPT_TEMPLATES = "single"
+
+    fgaseg.P2T = CN()
+    fgaseg.P2T.LAYERS = 1  # 0 switches the P2Tformer off
+    fgaseg.P2T.HEADS = 8
+    fgaseg.P2T.GAMMA = 0.1  # initial weight of the pixel-aware text
+    fgaseg.P2T.GAMMA_TRAINABLE = True
+
+    fgaseg.LCS = CN()
+    fgaseg.LCS.ENABLED = True
+    fgaseg.LCS.KERNEL_SIZE = 3  # odd
+    fgaseg.LCS.KERNEL_NORM = True  # softmax over the positions of each channel's kernel
+
+    fgaseg.FUSION = "cat"  # how global and local maps meet: "cat" (concatenate, project) or "add"
+    fgaseg.HIDDEN_DIM = 128  # channels of a class map
+    fgaseg.GUIDANCE_DIM = 128  # channels of the image and text guidance in the aggregation
+    fgaseg.AGGREGATION_LAYERS = 2
+    fgaseg.ATTENTION_HEADS = 4
+    fgaseg.WINDOW_SIZE = 12  # tokens a side of a Swin window
+    # Class attention pools the maps by this much. Training: saves memory; testing: the protocol.
+    fgaseg.POOLING_TRAIN = [2, 2]
+    fgaseg.POOLING_TEST = [1, 1]
+    # Above this many classes each picture keeps its best ones (largest cosine); below it the class
+    # attention is padded to this length with a learned token.
+    fgaseg.MAX_CLASSES = 256
+    fgaseg.GUIDANCE_DIMS = [256, 128]  # channels of CLIP's guidance maps at 2h and 4h
+    fgaseg.DECODER_DIMS = [64, 32]  # channels of the decoder at 2h and 4h
+    fgaseg.DECODER_GUIDANCE_DIMS = [32, 16]  # of which come from the guidance maps
+
+    # Early rejection: three auxiliary heads drop classes on the way through the decoder.
+    fgaseg.FAST = CN()
+    fgaseg.FAST.ENABLED = False
+    fgaseg.FAST.KEEP = 16  # best classes a position that survive each rejection
+
+    fgaseg.LOSS = CN()
+    fgaseg.LOSS.MAIN = "bce"  # "bce" or "ce"
+    fgaseg.LOSS.T2P = "bce"  # "bce" or "mse"
+    fgaseg.LOSS.T2P_WEIGHT = 0.02  # 0 leaves the T2P branch out of the model
+    fgaseg.LOSS.AUX_WEIGHTS = [0.2, 1.0, 1.0]  # of the three auxiliary heads, FAST.ENABLED only
+    # "bce": an ignored pixel counts as "none of the classes" (True) or not at all (False).
+    fgaseg.LOSS.IGNORED_AS_NEGATIVE = True
+    # Train each step on the classes in the batch and random others, this many in all. 0: on all.
+    fgaseg.LOSS.SAMPLED_CLASSES = 0
+    cfg.MODEL.FGASEG = fgaseg
+
+
+def _add_training(cfg: CN) -> None:
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.INPUT.MIN_SIZE_TRAIN = (384,)
+    cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
+    cfg.INPUT.MAX_SIZE_TRAIN = 4096
+    cfg.INPUT.MIN_SIZE_TEST = 640
+    cfg.INPUT.MAX_SIZE_TEST = 2560
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = [384, 384]
+    # A crop in which one class covers more than this share of the pixels is drawn again.
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
+    cfg.INPUT.COLOR_AUG_SSD = False
+
+    cfg.SOLVER.OPTIMIZER = "ADAMW"
+    cfg.SOLVER.BASE_LR = 2e-4
+    cfg.SOLVER.CLIP_MULTIPLIER = 0.01  # CLIP learns at BASE_LR times this
+    cfg.SOLVER.WEIGHT_DECAY = 1e-4
+    cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    cfg.SOLVER.WARMUP_FACTOR = 1.0
+    cfg.SOLVER.WARMUP_ITERS = 0
+    cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"; used when SOLVER.AMP.ENABLED
+    cfg.SOLVER.ACCUMULATE_STEPS = 1  # batches a step of the optimiser; IMS_PER_BATCH is one batch
+
+
+def _add_inference(cfg: CN) -> None:
+    cfg.TEST.SLIDING_WINDOW = CN()
+    cfg.TEST.SLIDING_WINDOW.ENABLED = False
+    cfg.TEST.SLIDING_WINDOW.CANVAS = [640, 640]  # the picture is squashed to this ...
+    cfg.TEST.SLIDING_WINDOW.SIZE = [384, 384]  # ... cut into windows of this size ...
+    cfg.TEST.SLIDING_WINDOW.STRIDE = [256, 256]  # ... at this stride, and seen once as a whole.
+    cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"

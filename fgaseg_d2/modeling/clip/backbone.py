@@ -1,0 +1,161 @@
+"""CLIP's image tower as a Detectron2 backbone.
+
+Letters: B images, C joint embedding, W width of the tower, h w token grid, L = 1 + h w tokens.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..layers.position import resize_grid_embedding
+from .loading import load_clip
+
+
+@BACKBONE_REGISTRY.register()
+class CLIPViT(Backbone):
+    """CLIP's vision transformer, read densely: one joint embedding for every token.
+
+    Args:
+        visual: the image tower of an open_clip model, with split q, k, v (see `load_clip`).
+        guidance_blocks: the two blocks, counted from 0, whose outputs are returned as guidance
+            maps; empty for one third and two thirds of the depth.
+        prompt_length: learned deep prompt tokens a block, 0 for none.
+        prompt_depth: the first blocks that get prompt tokens.
+        gradient_checkpointing: recompute the blocks' activations in the backward pass.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        visual: VisionTransformer,
+        *,
+        guidance_blocks: Sequence[int] = (),
+        prompt_length: int = 0,
+        prompt_depth: int = 0,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
+            raise ValueError(
+                "expected MODEL.CLIP.NAME to be a CLIP with open_clip's plain vision transformer, "
+                f"got an image tower of type {type(visual).__name__} or with attention pooling; "
+                "choose a ViT-* model."
+            )
+        self.visual = visual
+        depth = len(visual.transformer.resblocks)
+        self.guidance_blocks = tuple(guidance_blocks) or (depth // 3 - 1, 2 * depth // 3 - 1)
+        early, late = self.guidance_blocks
+        if not 0 <= early <= late < depth - 1:
+            raise ValueError(
+                "expected MODEL.CLIP.GUIDANCE_BLOCKS to be two ascending block numbers below "
+                f"{depth - 1}, got {list(self.guidance_blocks)}."
+            )
+        self.gradient_checkpointing = gradient_checkpointing
+        width = visual.conv1.out_channels
+        self.prompt_tokens = None
+        if prompt_length and prompt_depth:
+            if prompt_depth > depth:
+                raise ValueError(
+                    f"expected MODEL.CLIP.PROMPT_DEPTH of at most {depth}, got {prompt_depth}."
+                )
+            self.prompt_tokens = nn.Parameter(torch.empty(prompt_depth, prompt_length, width))
+            nn.init.xavier_uniform_(self.prompt_tokens)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict:
+        """The arguments of the constructor, from a configuration."""
+        clip_cfg = cfg.MODEL.CLIP
+        # MODEL.WEIGHTS brings CLIP's weights along, so there is nothing to fetch.
+        pretrained = "" if cfg.MODEL.WEIGHTS else clip_cfg.PRETRAINED
+        return {
+            "visual": load_clip(clip_cfg.NAME, pretrained).visual,
+            "guidance_blocks": clip_cfg.GUIDANCE_BLOCKS,
+            "prompt_length": clip_cfg.PROMPT_LENGTH,
+            "prompt_depth": clip_cfg.PROMPT_DEPTH,
+            "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """Height and width of the input must be multiples of this: the patch size, in pixels."""
+        return self.visual.patch_size[0]
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of the dense map and of the two guidance maps."""
+        width, stride = self.visual.conv1.out_channels, self.size_divisibility
+        return {
+            "dense": ShapeSpec(channels=self.visual.proj.shape[1], stride=stride),
+            "guidance_early": ShapeSpec(channels=width, stride=stride),
+            "guidance_late": ShapeSpec(channels=width, stride=stride),
+        }
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Embed pictures.
+
+        Args:
+            images: B x 3 x H x W, normalised with CLIP's mean and standard deviation, H and W
+                multiples of the patch size.
+
+        Returns:
+            "dense": B x C x h x w, not normalised; "guidance_early" and "guidance_late":
+            B x W x h x w.
+        """
+        tokens, grid = self._embed(images)
+        maps = {}
+        *blocks, last = self.visual.transformer.resblocks
+        for index, block in enumerate(blocks):
+            tokens = self._run(block, self._with_prompts(tokens, index))
+            for name, wanted in zip(("early", "late"), self.guidance_blocks, strict=True):
+                if index == wanted:
+                    maps[f"guidance_{name}"] = _to_map(self._without_prompts(tokens), grid)
+        tokens = self._run_dense(last, self._with_prompts(tokens, len(blocks)))
+        tokens = self._without_prompts(tokens)
+        maps["dense"] = _to_map(self.visual.ln_post(tokens) @ self.visual.proj, grid)
+        return maps
+
+    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Patches -> B x L x W tokens, CLS first, and the grid's height and width."""
+        visual = self.visual
+        patches = visual.conv1(images)
+        grid = tuple(patches.shape[-2:])
+        tokens = patches.flatten(2).transpose(1, 2)
+        cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        position = resize_grid_embedding(visual.positional_embedding, *grid)
+        tokens = torch.cat((cls, tokens), dim=1) + position.to(tokens.dtype)
+        return visual.ln_pre(tokens), grid
+
+    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        if self.gradient_checkpointing and self.training:
+            return checkpoint(block, tokens, use_reentrant=False)
+        return block(tokens)
+
+    @staticmethod
+    def _run_dense(block: nn.Module, tokens: Tensor) -> Tensor:
+        """The last block without attention: every token keeps its own value, on CLS's residual."""
+        values = block.ls_1(block.attn.project_values(block.ln_1(tokens)))
+        tokens = values + tokens[:, :1]
+        return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+
+    def _with_prompts(self, tokens: Tensor, index: int) -> Tensor:
+        """Put block `index`'s prompt tokens behind CLS, in place of the block's before."""
+        if self.prompt_tokens is None or index >= len(self.prompt_tokens):
+            return tokens
+        prompts = self.prompt_tokens[index].to(tokens.dtype).expand(len(tokens), -1, -1)
+        skip = 1 if index == 0 else 1 + prompts.shape[1]
+        return torch.cat((tokens[:, :1], prompts, tokens[:, skip:]), dim=1)
+
+    def _without_prompts(self, tokens: Tensor) -> Tensor:
+        if self.prompt_tokens is None:
+            return tokens
+        return torch.cat((tokens[:, :1], tokens[:, 1 + self.prompt_tokens.shape[1] :]), dim=1)
+
+
+def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """B x L x W with CLS -> B x W x h x w."""
+    return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)

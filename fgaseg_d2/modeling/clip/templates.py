@@ -1,0 +1,41 @@
+"""Prompt templates: sentences with one "{}" for the class name."""
+
+from pathlib import Path
+
+SINGLE = ("A photo of a {} in the scene",)
+
+
+def resolve_templates(value: str) -> tuple[str, ...]:
+    """Turn the configuration's MODEL.FGASEG.PROMPT_TEMPLATES into templates.
+
+    Args:
+        value: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path of
+            a text file with one template a line.
+
+    Raises:
+        ValueError: a template without exactly one "{}", or no template at all.
+        FileNotFoundError: the file is not there.
+    """
+    if value == "single":
+        return SINGLE
+    if value == "imagenet":
+        from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+        return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+    if "{}" in value:
+        templates = (value,)
+    else:
+        path = Path(value)
+        if not path.is_file():
+            raise FileNotFoundError(
+                "expected MODEL.FGASEG.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
+                f"with '{{}}' or a text file, got '{value}', which is none of them."
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+        templates = tuple(line.strip() for line in lines if line.strip())
+    for template in templates:
+        if template.count("{}") != 1:
+            raise ValueError(f"expected a prompt template with one '{{}}', got '{template}'.")
+    if not templates:
+        raise ValueError(f"expected at least one prompt template, got an empty file: {value}.")
+    return templates

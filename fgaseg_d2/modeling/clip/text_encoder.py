@@ -1,0 +1,132 @@
+"""CLIP's text tower: a vocabulary -> one embedding for each entry, cached.
+
+Letters: E entries of the vocabulary, C joint embedding, L context length.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from detectron2.config import CfgNode, configurable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .loading import build_tokenizer, load_clip
+from .templates import resolve_templates
+
+Entries = tuple[tuple[str, ...], ...]
+
+
+class CLIPTextEncoder(nn.Module):
+    """Class names -> unit-norm text embeddings.
+
+    The embeddings of the last vocabularies are kept as long as the weights do not change, and
+    only while no gradient has to flow into them.
+
+    Args:
+        clip: an open_clip model; its image tower is dropped.
+        tokenizer: list of strings -> tokens, len x L.
+        templates: sentences with one "{}".
+        cache_size: vocabularies to keep.
+        batch_size: prompts that go through the tower together, which bounds the memory.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: Callable[[list[str]], Tensor],
+        templates: Sequence[str],
+        *,
+        cache_size: int = 16,
+        batch_size: int = 1024,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        # Neither is part of the text tower, and DDP refuses parameters that nothing uses.
+        for part in ("visual", "logit_scale", "logit_bias"):
+            if hasattr(clip, part):
+                delattr(clip, part)
+        # Towers with a class of their own (CustomTextCLIP) keep the text part in `text`.
+        self.clip = clip
+        text = getattr(clip, "text", clip)
+        if gradient_checkpointing:
+            text.transformer.grad_checkpointing = True
+        self.tokenizer = tokenizer
+        self.templates = tuple(templates)
+        self.cache_size, self.batch_size = cache_size, batch_size
+        self._cache: OrderedDict[tuple, Tensor] = OrderedDict()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        """The arguments of the constructor, from a configuration."""
+        clip_cfg = cfg.MODEL.CLIP
+        return {
+            "clip": load_clip(clip_cfg.NAME, "" if cfg.MODEL.WEIGHTS else clip_cfg.PRETRAINED),
+            "tokenizer": build_tokenizer(clip_cfg.NAME),
+            "templates": resolve_templates(cfg.MODEL.FGASEG.PROMPT_TEMPLATES),
+            "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
+        }
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks."""
+        return getattr(self.clip, "text", self.clip).transformer.resblocks
+
+    def forward(self, entries: Entries) -> Tensor:
+        """Embed a vocabulary.
+
+        Args:
+            entries: for each score channel the names it stands for; the embeddings of several
+                names (and of several templates) are averaged and normalised again.
+
+        Returns:
+            E x C, unit norm.
+        """
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+            return self._encode(entries)
+        # Autocast changes what is computed, so it is part of the key.
+        device = next(self.parameters()).device
+        key = (entries, self._weights_state(), _autocast_dtype(device))
+        if key not in self._cache:
+            # Embeddings first made in inference mode may serve a training step later.
+            with torch.inference_mode(False), torch.no_grad():
+                self._cache[key] = self._encode(entries)
+        self._cache.move_to_end(key)
+        while len(self._cache) > self.cache_size:
+            self._cache.popitem(last=False)
+        return self._cache[key]
+
+    def train(self, mode: bool = True) -> "CLIPTextEncoder":
+        """Switch the mode; forgets the cache, in case weights were written behind autograd."""
+        self._cache.clear()
+        return super().train(mode)
+
+    def _weights_state(self) -> tuple:
+        """Changes whenever an optimiser, a checkpoint or a move writes the parameters."""
+        return tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
+
+    def _encode(self, entries: Entries) -> Tensor:
+        # A name's prompts are encoded once, however many entries share it.
+        names = list(dict.fromkeys(name for entry in entries for name in entry))
+        prompts = [template.format(name) for name in names for template in self.templates]
+        device = next(self.parameters()).device
+        tokens = self.tokenizer(prompts).to(device)
+        embeddings = torch.cat(
+            [self.clip.encode_text(part, normalize=True) for part in tokens.split(self.batch_size)]
+        )
+        if len(self.templates) > 1:
+            embeddings = F.normalize(
+                embeddings.unflatten(0, (-1, len(self.templates))).mean(1), dim=-1
+            )
+        index_of = {name: index for index, name in enumerate(names)}
+        if all(len(entry) == 1 for entry in entries):
+            return embeddings[[index_of[entry[0]] for entry in entries]]
+        means = [embeddings[[index_of[name] for name in entry]].mean(0) for entry in entries]
+        return F.normalize(torch.stack(means), dim=-1)
+
+
+def _autocast_dtype(device: torch.device) -> torch.dtype | None:
+    if not torch.is_autocast_enabled(device.type):
+        return None
+    return torch.get_autocast_dtype(device.type)

@@ -1,0 +1,193 @@
+"""Stage 3, propagation: class maps talk over space and over classes (paper, section III-D).
+
+Letters: B images, T classes, D hidden channels, G guidance channels, h w token grid.
+Class maps are kept channels last, B x T x h x w x D: every step here is a linear layer on D.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers.attention import GuidedLinear, linear_attention
+from ..layers.swin import GuidedSwinBlock
+
+FUSIONS = ("cat", "add")
+
+
+class Fusion(nn.Module):
+    """Bring two class maps together: "cat" (concatenate and project) or "add".
+
+    Args:
+        dim: channels of each of the maps and of the result.
+        mode: "cat" or "add".
+    """
+
+    def __init__(self, dim: int, mode: str) -> None:
+        super().__init__()
+        if mode not in FUSIONS:
+            raise ValueError(f"expected MODEL.FGASEG.FUSION 'cat' or 'add', got '{mode}'.")
+        self.project = nn.Linear(2 * dim, dim) if mode == "cat" else None
+
+    def forward(self, x: Tensor, local: Tensor | None) -> Tensor:
+        """Two maps ... x dim -> ... x dim; without a local map (LCS off) x comes back."""
+        if local is None:
+            return x
+        if self.project is None:
+            return x + local
+        return self.project(torch.cat((x, local), dim=-1))
+
+
+class MapEmbedding(nn.Module):
+    """Similarity maps B x T x h x w -> class maps B x T x h x w x D, by a 7 x 7 convolution."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, dim, 7, padding=3)
+
+    def forward(self, similarity: Tensor) -> Tensor:
+        """Embed every class's map alike."""
+        maps = self.conv(similarity.flatten(0, 1).unsqueeze(1))
+        return maps.permute(0, 2, 3, 1).unflatten(0, similarity.shape[:2]).contiguous()
+
+
+class SpatialAggregation(nn.Module):
+    """Two Swin blocks on every class map, the second shifted by half a window."""
+
+    def __init__(self, dim: int, guidance_dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.guidance_norm = nn.LayerNorm(guidance_dim)
+        self.block1 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=0)
+        self.block2 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=window // 2)
+
+    def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
+        """Class maps B x T x h x w x D, guidance B x h x w x G -> class maps."""
+        guidance = self.guidance_norm(guidance)
+        return self.block2(self.block1(x, guidance), guidance)
+
+
+class ClassAggregation(nn.Module):
+    """Linear attention over the classes at every (pooled) position.
+
+    Args:
+        dim: D.
+        guidance_dim: G.
+        heads: attention heads.
+        pad_to: with fewer classes the sequence counts as padded to this length with a learned
+            token, which the classes attend to.
+    """
+
+    def __init__(self, dim: int, guidance_dim: int, heads: int, pad_to: int) -> None:
+        super().__init__()
+        self.heads, self.pad_to = heads, pad_to
+        self.norm1 = nn.LayerNorm(dim)
+        self.q = GuidedLinear(dim, guidance_dim, dim)
+        self.k = GuidedLinear(dim, guidance_dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+        self.pad_token = nn.Parameter(torch.zeros(dim))
+        self.pad_guidance = nn.Parameter(torch.zeros(guidance_dim))
+
+    def forward(self, x: Tensor, guidance: Tensor, pooling: tuple[int, int]) -> Tensor:
+        """Let the classes see each other.
+
+        Args:
+            x: B x T x h x w x D.
+            guidance: B x T x G, one vector a class.
+            pooling: height and width of the average pooling before the attention.
+
+        Returns:
+            B x T x h x w x D.
+        """
+        pooled = _pool(x, pooling)
+        y = self.norm1(pooled).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
+        guidance = guidance[:, None, None]
+        q, k, v = (self._heads(part) for part in (self.q(y, guidance), self.k(y, guidance), self.v(y)))
+        seen = linear_attention(q, k, v, extra=self._padding(x.shape[1])).flatten(-2).to(x.dtype)
+        pooled = pooled + seen.permute(0, 3, 1, 2, 4)
+        pooled = pooled + self.mlp(self.norm2(pooled))
+        return x + _unpool(pooled, x.shape[2:4])
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1))
+
+    def _padding(self, classes: int) -> tuple[Tensor, Tensor, int]:
+        """Key and value of the padding token, and how often it stands in the sequence."""
+        token = self.norm1(self.pad_token)
+        key, value = self.k(token, self.pad_guidance), self.v(token)
+        return self._heads(key), self._heads(value), max(0, self.pad_to - classes)
+
+
+class Aggregation(nn.Module):
+    """Spatial and class aggregation in turn, guided by the picture and by the text.
+
+    Args:
+        dim: D.
+        embed_dim: C, channels of the dense map and of the text.
+        guidance_dim: G.
+        layers: pairs of spatial and class aggregation.
+        heads: attention heads of both.
+        window: tokens a side of a Swin window.
+        pad_to: see `ClassAggregation`.
+        pooling_train, pooling_test: average pooling in front of the class attention.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        embed_dim: int,
+        guidance_dim: int,
+        layers: int,
+        heads: int,
+        window: int,
+        pad_to: int,
+        pooling_train: Sequence[int],
+        pooling_test: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.pooling_train, self.pooling_test = tuple(pooling_train), tuple(pooling_test)
+        self.image_guidance = nn.Sequential(
+            nn.Conv2d(embed_dim, guidance_dim, 3, padding=1), nn.ReLU()
+        )
+        self.text_guidance = nn.Sequential(nn.Linear(embed_dim, guidance_dim), nn.ReLU())
+        self.spatial = nn.ModuleList(
+            SpatialAggregation(dim, guidance_dim, heads, window) for _ in range(layers)
+        )
+        self.classes = nn.ModuleList(
+            ClassAggregation(dim, guidance_dim, heads, pad_to) for _ in range(layers)
+        )
+
+    def forward(self, x: Tensor, text: Tensor, dense: Tensor) -> Tensor:
+        """Propagate.
+
+        Args:
+            x: class maps, B x T x h x w x D.
+            text: B x T x C.
+            dense: B x C x h x w.
+
+        Returns:
+            B x T x h x w x D.
+        """
+        pooling = self.pooling_train if self.training else self.pooling_test
+        image_guidance = self.image_guidance(dense).permute(0, 2, 3, 1)
+        text_guidance = self.text_guidance(F.normalize(text, dim=2))
+        for spatial, classes in zip(self.spatial, self.classes, strict=True):
+            x = classes(spatial(x, image_guidance), text_guidance, pooling)
+        return x
+
+
+def _pool(x: Tensor, pooling: tuple[int, int]) -> Tensor:
+    if pooling == (1, 1):
+        return x
+    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
+    return F.avg_pool2d(maps, pooling).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+
+
+def _unpool(x: Tensor, size: Sequence[int]) -> Tensor:
+    if x.shape[2:4] == tuple(size):
+        return x
+    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
+    maps = F.interpolate(maps, tuple(size), mode="bilinear", align_corners=True)
+    return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])

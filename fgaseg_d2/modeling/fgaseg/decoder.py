@@ -1,0 +1,111 @@
+"""Stage 4, upsampling with guidance, and early rejection of classes (paper, section III-D).
+
+Letters: B images, T classes, D hidden channels, h w token grid.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..layers.upsampling import DoubleConv, GuidedUpsample
+from .aggregation import Fusion
+
+
+class Decoder(nn.Module):
+    """Class maps at h x w -> logits at 4h x 4w, in two steps that the picture guides.
+
+    The steps are methods, because the fast variant drops classes between them.
+
+    Args:
+        dim: D.
+        dims: channels at 2h and at 4h.
+        guidance_in: channels of the guidance maps at 2h and at 4h.
+        guidance_dims: channels they are projected to.
+        fusion: how class maps and local maps meet, "cat" or "add".
+        local: whether there are local maps.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        dims: Sequence[int],
+        guidance_in: Sequence[int],
+        guidance_dims: Sequence[int],
+        fusion: str,
+        local: bool,
+    ) -> None:
+        super().__init__()
+        self.guidance = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), nn.ReLU())
+            for channels, out in zip(guidance_in, guidance_dims, strict=True)
+        )
+        self.up1 = GuidedUpsample(dim, dims[0], guidance_dims[0])
+        self.up2 = GuidedUpsample(dims[0], dims[1], guidance_dims[1])
+        if local:
+            self.fuse1 = Fusion(dim, fusion)
+            self.local_up = nn.Sequential(
+                nn.ConvTranspose2d(dim, dims[0], 2, stride=2), DoubleConv(dims[0], dims[0])
+            )
+            self.fuse2 = Fusion(dims[0], fusion)
+        self.logits = nn.Conv2d(dims[1], 1, 3, padding=1)
+
+    def fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
+        """Class maps and local maps, both B x T x h x w x D -> the same shape."""
+        return x if local is None else self.fuse1(x, local)
+
+    def upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
+        """Class maps B x T x h x w x D -> B x T x 2h x 2w x D2."""
+        maps = _channels_last(self.up1(_to_maps(x), self.guidance[0](guidance)))
+        if local is not None:
+            local = _channels_last(self.local_up(_to_maps(local)))
+            maps = self.fuse2(maps, local)
+        return maps.unflatten(0, x.shape[:2])
+
+    def classify(self, x: Tensor, guidance: Tensor) -> Tensor:
+        """Class maps B x T x 2h x 2w x D2 -> logits B x T x 4h x 4w."""
+        maps = self.up2(_to_maps(x), self.guidance[1](guidance))
+        return self.logits(maps).squeeze(1).unflatten(0, x.shape[:2])
+
+
+class EarlyRejection(nn.Module):
+    """Three auxiliary heads: losses in training, and classes dropped on the way in inference.
+
+    Args:
+        dims: channels of the class maps at the three points.
+        keep: best classes a position that survive.
+    """
+
+    def __init__(self, dims: Sequence[int], keep: int) -> None:
+        super().__init__()
+        if keep < 1:
+            raise ValueError(f"expected MODEL.FGASEG.FAST.KEEP of at least 1, got {keep}.")
+        self.keep = keep
+        self.heads = nn.ModuleList(nn.Conv2d(dim, 1, 3, padding=1) for dim in dims)
+
+    def classify(self, point: int, x: Tensor) -> Tensor:
+        """Auxiliary logits of class maps B x T x h x w x D at a point 0..2: B x T x h x w."""
+        return self.heads[point](_to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])
+
+    def survivors(self, point: int, x: Tensor) -> Tensor | None:
+        """Classes that are among the best at any position of any image, or None if all are.
+
+        Returns:
+            Ascending indices into T.
+        """
+        classes = x.shape[1]
+        if classes <= self.keep:
+            return None
+        best = self.classify(point, x).topk(self.keep, dim=1).indices
+        kept = torch.zeros(classes, dtype=torch.bool, device=x.device)
+        kept[best.flatten()] = True
+        return kept.nonzero().squeeze(1)
+
+
+def _to_maps(x: Tensor) -> Tensor:
+    """B x T x h x w x D -> (B T) x D x h x w, in channels-last memory: nothing is copied."""
+    return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1)

@@ -1,0 +1,1 @@
+"""Pure functions from views of a picture to scores of its classes."""

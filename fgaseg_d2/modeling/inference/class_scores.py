@@ -1,0 +1,31 @@
+"""Scores of a vocabulary's entries -> scores of its classes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def reduce_entries(
+    scores: Tensor, entry_classes: Sequence[int], classes: int, background_threshold: float = 0.0
+) -> Tensor:
+    """Give each class the best score of its entries (synonyms, background words).
+
+    Args:
+        scores: E x H x W, probabilities.
+        entry_classes: the class, 0 ... classes - 1, of each of the E entries.
+        classes: number of classes, "background" (the last one) included where there is one.
+        background_threshold: with a value above 0 the last class scores at least this, and so
+            wins where no class reaches it.
+
+    Returns:
+        classes x H x W.
+    """
+    if tuple(entry_classes) != tuple(range(classes)):
+        index = torch.tensor(entry_classes, device=scores.device)[:, None, None].expand_as(scores)
+        # A background without words has no entry: its score is the threshold alone.
+        reduced = scores.new_zeros(classes, *scores.shape[1:])
+        scores = reduced.scatter_reduce(0, index, scores, "amax", include_self=True)
+    if background_threshold > 0:
+        scores = torch.cat((scores[:-1], scores[-1:].clamp(min=background_threshold)))
+    return scores

@@ -1,0 +1,271 @@
+"""The words a model looks for: classes with their synonyms, and what counts as background.
+
+A class is a tuple of names that mean the same thing; the first is shown to people. Every class has
+one score channel in the model's output. Inside the model each *entry* has a text embedding of its
+own, and a class scores as its best entry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Literal
+
+from fgaseg_d2 import class_lists
+
+BACKGROUND = "background"
+_SYNONYM_RULES = ("max", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Classes to segment, immutable and hashable, so that text embeddings can be cached by it.
+
+    The constructors :meth:`parse`, :meth:`from_names` and :meth:`from_file` refuse a name that
+    occurs twice. :meth:`from_benchmark`, :meth:`from_metadata` and the class itself allow it across
+    classes, because published class lists contain such names.
+
+    Args:
+        classes: T classes, each a non-empty tuple of names; the first is the display name.
+        background: words for what is of no interest. A pixel that fits one of them better than
+            every class becomes "background".
+        synonyms: "max": a class scores as its best synonym; "mean": the text embeddings of the
+            synonyms are averaged and scaled to unit length, so the class has one score.
+        background_threshold: probability in [0, 1]. A pixel whose every class scores below it
+            becomes "background"; 0 switches this off.
+
+    Raises:
+        ValueError: no class, an empty or unprintable name, a background word that is a class or
+            occurs twice, an unknown synonym rule, or a threshold outside [0, 1].
+    """
+
+    classes: tuple[tuple[str, ...], ...]
+    background: tuple[str, ...] = ()
+    synonyms: Literal["max", "mean"] = "max"
+    background_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        classes = class_lists.listed(self.classes, "classes")
+        background = class_lists.listed(self.background, "background words")
+        object.__setattr__(self, "classes", tuple(map(class_lists.clean_class, classes)))
+        object.__setattr__(self, "background", tuple(map(class_lists.clean_name, background)))
+        if not classes:
+            raise ValueError("expected at least one class, got none; name one, such as 'cat'")
+        if self.synonyms not in _SYNONYM_RULES:
+            raise ValueError(
+                f"expected synonyms 'max' or 'mean', got {self.synonyms!r}; choose one of them"
+            )
+        self._check_threshold()
+        self._check_background()
+
+    def _check_threshold(self) -> None:
+        try:
+            threshold = float(self.background_threshold)
+        except (TypeError, ValueError):
+            threshold = -1.0
+        if not 0 <= threshold <= 1:
+            raise ValueError(
+                "expected a background threshold, a probability from 0 (off) to 1, got "
+                f"{self.background_threshold!r}; choose one such as 0.3"
+            )
+        object.__setattr__(self, "background_threshold", threshold)
+
+    def _check_background(self) -> None:
+        taken = {class_lists.same_name(name) for names in self.classes for name in names}
+        if self.has_background and BACKGROUND in taken:
+            raise ValueError(
+                f"expected no class called {BACKGROUND!r} beside the automatic one, got one; "
+                "rename it, or leave out the background words and the threshold"
+            )
+        for word in self.background:
+            if class_lists.same_name(word) in taken:
+                raise ValueError(
+                    "expected background words that are no class and occur once, got "
+                    f"{word!r} again; remove it"
+                )
+            taken.add(class_lists.same_name(word))
+
+    def __len__(self) -> int:
+        """Number of output channels K, background included."""
+        return len(self.class_names)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether the last channel is "background" (background words or a threshold are set)."""
+        return bool(self.background) or self.background_threshold > 0
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Display names, one per output channel; "background" is last where there is one."""
+        names = tuple(names[0] for names in self.classes)
+        return (*names, BACKGROUND) if self.has_background else names
+
+    @cached_property
+    def entries(self) -> tuple[tuple[str, ...], ...]:
+        """Names behind each text embedding: synonyms apart ("max") or together ("mean").
+
+        Background words follow the classes, each an entry of its own.
+        """
+        words = tuple((word,) for word in self.background)
+        if self.synonyms == "mean":
+            return self.classes + words
+        return tuple((name,) for names in self.classes for name in names) + words
+
+    @cached_property
+    def entry_classes(self) -> tuple[int, ...]:
+        """Class index in [0, T] of each entry; background words have T = ``len(classes)``."""
+        repeats = [len(names) if self.synonyms == "max" else 1 for names in self.classes]
+        repeats.append(len(self.background))
+        return tuple(index for index, times in enumerate(repeats) for _ in range(times))
+
+    def with_background(
+        self, words: str | Iterable[str] = (), threshold: float = 0.0
+    ) -> Vocabulary:
+        """The same classes with another background.
+
+        Args:
+            words: background words, as a comma-separated string or one by one.
+            threshold: probability in [0, 1] below which a pixel is background; 0 is off.
+
+        Raises:
+            ValueError: a word is empty, a class, or there twice; a threshold outside [0, 1].
+        """
+        if isinstance(words, str):
+            # Background words need no grouping: synonyms are simply further words.
+            words = [word for names in class_lists.split_classes(words) for word in names]
+        words = class_lists.listed(words, "background words")
+        return dataclasses.replace(self, background=words, background_threshold=threshold)
+
+    def with_synonyms(self, rule: Literal["max", "mean"]) -> Vocabulary:
+        """The same classes with another rule for synonyms, "max" or "mean"."""
+        return dataclasses.replace(self, synonyms=rule)
+
+    @classmethod
+    def parse(cls, text: str) -> Vocabulary:
+        r"""Read "cat|kitten, traffic light,dog": a comma separates classes, a bar synonyms.
+
+        Blanks around a name are dropped and those inside it kept as one. A backslash takes the
+        meaning from what follows: ``\,`` is a comma, ``\|`` a bar, ``\\`` a backslash.
+
+        Raises:
+            ValueError: nothing, an empty name, a name twice, or a line break or other control
+                character.
+        """
+        return cls(tuple(class_lists.split_classes(text)))
+
+    @classmethod
+    def from_names(cls, names: Iterable[str | Iterable[str]]) -> Vocabulary:
+        """Take classes one by one: "cat", "cat|kitten" or ["cat", "kitten"].
+
+        A comma is part of the name here.
+
+        Raises:
+            ValueError: no class, an empty name, a name twice, or something that is not text.
+        """
+        return cls(tuple(class_lists.check_unique(class_lists.read_classes(names))))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        r"""Read a class list, UTF-8.
+
+        A .json file holds a list of names, a list of lists (synonyms), or the format of the bundled
+        benchmarks: an object with "classes", where a name may occur in several classes. Any other
+        file has one class a line, ``|`` between synonyms and ``\,`` for a comma in a name; blank
+        lines, lines that begin with ``#`` and what follows a blank and ``#`` are skipped.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not such a list; the message begins with the path.
+        """
+        return cls(tuple(class_lists.read_class_file(path)))
+
+    @classmethod
+    def from_benchmark(cls, name: str, all_names: bool = False) -> Vocabulary:
+        """Take the class list of a benchmark, in the order of its evaluation.
+
+        Args:
+            name: a bundled list such as "ade20k_150"; see ``class_lists.benchmark_names``.
+            all_names: use every name of a class. The published protocol, and the default, is the
+                first name only.
+
+        Raises:
+            ValueError: unknown benchmark.
+        """
+        return cls._from_published(class_lists.read_benchmark(name)["classes"], all_names)
+
+    @classmethod
+    def from_metadata(cls, metadata: Any, all_names: bool = False) -> Vocabulary:
+        """Take the ``stuff_classes`` of a dataset that is registered in Detectron2.
+
+        Args:
+            metadata: a dataset's name, or its ``detectron2.data.Metadata``.
+            all_names: a class such as "building, edifice" (ADE20K with 847 classes) names synonyms,
+                separated by comma and blank. The published protocol, and the default, uses the
+                first only; True uses all.
+
+        Raises:
+            ValueError: unknown dataset, or one without ``stuff_classes``.
+        """
+        return cls._from_published(class_lists.read_metadata(metadata), all_names)
+
+    @classmethod
+    def _from_published(cls, classes: Iterable[Iterable[str]], all_names: bool) -> Vocabulary:
+        return cls(tuple(tuple(names)[: None if all_names else 1] for names in classes))
+
+    @classmethod
+    def coerce(
+        cls,
+        words: Vocabulary | str | os.PathLike[str] | Iterable[str | Iterable[str]],
+        *,
+        synonyms: Literal["max", "mean"] | None = None,
+        background: str | Iterable[str] | None = None,
+        background_threshold: float | None = None,
+    ) -> Vocabulary:
+        """Make a vocabulary of whatever a caller has.
+
+        A string is the name of a benchmark; or a file, if it ends in .txt or .json, or if it has
+        another ending or a folder in it and is there; or else words for :meth:`parse`.
+
+        Args:
+            words: a Vocabulary, such a string, a path, or class names one by one.
+            synonyms: the rule for synonyms, "max" or "mean"; None leaves it as it is.
+            background: background words; None leaves them as they are.
+            background_threshold: probability in [0, 1]; None leaves it as it is.
+
+        Raises:
+            ValueError, FileNotFoundError: as the other constructors.
+        """
+        vocabulary = words if isinstance(words, cls) else cls._from_anything(words)
+        vocabulary = vocabulary.with_background(
+            vocabulary.background if background is None else background,
+            vocabulary.background_threshold
+            if background_threshold is None
+            else background_threshold,
+        )
+        return vocabulary if synonyms is None else vocabulary.with_synonyms(synonyms)
+
+    @classmethod
+    def _from_anything(cls, words: Any) -> Vocabulary:
+        if isinstance(words, os.PathLike):
+            return cls.from_file(words)
+        if not isinstance(words, str):
+            return cls.from_names(words)
+        if words in class_lists.benchmark_names():
+            return cls.from_benchmark(words)
+        if _looks_like_file(words):
+            return cls.from_file(words)
+        if "_" in words and (near := class_lists.nearest_benchmark(words)):
+            raise ValueError(
+                f"expected words, a file or a benchmark, got {words!r}; did you mean {near!r}?"
+            )
+        return cls.parse(words)
+
+
+def _looks_like_file(text: str) -> bool:
+    stem, ending = os.path.splitext(text.strip().lower())
+    if ending in (".txt", ".json"):
+        return True
+    # A bare word stays a word even where a file of that name happens to lie.
+    return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))

@@ -1,0 +1,64 @@
+"""Models that several tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from torch import nn
+
+from fgaseg_d2 import add_fgaseg_config
+from fgaseg_d2.reference_names import from_reference
+from tests.reference import drawn_state
+
+ROOT = Path(__file__).parent.parent
+
+
+def config(path: str, *opts: object) -> CfgNode:
+    """A configuration file of this repository, with changes (KEY, VALUE, ...)."""
+    cfg = get_cfg()
+    add_fgaseg_config(cfg)
+    cfg.merge_from_file(str(ROOT / path))
+    cfg.MODEL.DEVICE = "cpu"
+    if cfg.MODEL.CLIP.NAME.startswith("tests/"):
+        cfg.MODEL.CLIP.NAME = str(ROOT / cfg.MODEL.CLIP.NAME)
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def build(path: str, *opts: object, seed: int = 0) -> nn.Module:
+    """A model from a configuration file, with random weights, in evaluation mode."""
+    torch.manual_seed(seed)
+    return build_model(config(path, *opts)).eval()
+
+
+def build_small(*opts: object, seed: int = 0) -> nn.Module:
+    """The smallest model that has every part."""
+    return build("tests/data/small.yaml", *opts, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def small() -> nn.Module:
+    """The smallest model, shared by the tests of a file: do not change it."""
+    return build_small()
+
+
+@pytest.fixture(scope="session")
+def reference_model() -> Callable[..., nn.Module]:
+    """Builds ViT-B/16 models with the golden files' weights; keeps the last one built."""
+    last: dict[tuple, nn.Module] = {}
+
+    def build_reference(manifest: str, *opts: object) -> nn.Module:
+        key = (manifest, str(opts))
+        if key not in last:
+            last.clear()
+            model = build("configs/fgaseg/vitb16_384.yaml", "MODEL.CLIP.PRETRAINED", "", *opts)
+            state = from_reference(drawn_state(manifest))
+            missing = model.load_state_dict(state, strict=False).missing_keys
+            assert not [name for name in missing if "num_batches_tracked" not in name]
+            last[key] = model
+        return last[key]
+
+    return build_reference

@@ -1,0 +1,212 @@
+"""CLIP's towers: loading, sizes, what trains, the cache of text embeddings."""
+
+import json
+
+import open_clip
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fgaseg_d2.modeling.clip.backbone import CLIPViT
+from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError, load_clip, split_attention
+from fgaseg_d2.modeling.clip.templates import resolve_templates
+from tests.conftest import ROOT, build, build_small
+
+SMALL_CLIP = str(ROOT / "tests/data/clip/Small-ViT-8.json")
+
+
+def test_towers_compute_what_open_clip_computes():
+    """With attention in the last block back in place, the tower is open_clip's own."""
+    open_clip.add_model_config(SMALL_CLIP)
+    torch.manual_seed(0)
+    clip = open_clip.create_model("Small-ViT-8").eval()
+    images, tokens = torch.randn(2, 3, 64, 64), open_clip.get_tokenizer("Small-ViT-8")(["a", "b c"])
+    with torch.no_grad():
+        outputs = clip.visual.forward_intermediates(images, indices=[0, 1])
+        expected_text = clip.encode_text(tokens, normalize=True)
+        split_attention(clip)
+        maps = CLIPViT(clip.visual, guidance_blocks=(0, 1))(images)
+        torch.testing.assert_close(clip.encode_text(tokens, normalize=True), expected_text)
+    for name, expected in zip(("early", "late"), outputs["image_intermediates"], strict=True):
+        torch.testing.assert_close(maps[f"guidance_{name}"], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ViT-L-14-336-quickgelu", "ViT-H-14", "ViT-bigG-14"])
+def test_sizes_are_read_from_the_model(name, tmp_path):
+    """The real widths, heads and patches, three blocks deep so that the test stays small."""
+    cfg = open_clip.get_model_config(name)
+    cfg["vision_cfg"]["layers"], cfg["text_cfg"]["layers"] = 3, 1
+    path = tmp_path / f"shallow-{name}.json"
+    path.write_text(json.dumps(cfg))
+    size = ("MODEL.CLIP.IMAGE_SIZE", [56, 56], "MODEL.CLIP.GUIDANCE_BLOCKS", [0, 1])
+    model = build("configs/fgaseg/vitl14_336.yaml", "MODEL.CLIP.NAME", str(path),
+                  "MODEL.CLIP.PRETRAINED", "", *size)  # fmt: skip
+    shapes = model.backbone.output_shape()
+    assert shapes["dense"].channels == cfg["embed_dim"]
+    assert shapes["guidance_late"].channels == cfg["vision_cfg"]["width"]
+    with torch.no_grad():
+        (result,) = model([{"image": torch.rand(3, 30, 40), "vocabulary": "cat,dog"}])
+    assert result["sem_seg"].shape == (2, 30, 40)
+
+
+def trainable(model):
+    return {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+def clip_names(model, pattern):
+    clip = {id(p) for p in model.clip_parameters()}
+    return {n for n, p in model.named_parameters() if id(p) in clip and pattern(n)}
+
+
+@pytest.mark.parametrize("mode", ["frozen", "prompt", "attention", "full", "scratch"])
+def test_exactly_the_right_parameters_train(mode):
+    prompts = ("MODEL.CLIP.PROMPT_LENGTH", 2, "MODEL.CLIP.PROMPT_DEPTH", 3)
+    model = build_small("MODEL.CLIP.FINETUNE", mode, *(prompts if mode == "prompt" else ()))
+    unused = tuple(f"backbone.visual.transformer.resblocks.3.attn.{x}_proj." for x in "qk")
+    rules = {
+        "frozen": lambda n: False,
+        "prompt": lambda n: n == "backbone.prompt_tokens",
+        "attention": lambda n: n.endswith(("attn.q_proj.weight", "attn.v_proj.weight")),
+        "full": lambda n: ".resblocks." in n,
+        "scratch": lambda n: True,
+    }
+    expected = clip_names(model, lambda n: rules[mode](n) and not n.startswith(unused))
+    head = {n for n, _ in model.named_parameters() if n.startswith("sem_seg_head.")}
+    assert trainable(model) == expected | head
+
+
+def test_everything_that_trains_gets_a_gradient():
+    model = build_small("MODEL.CLIP.FINETUNE", "scratch", "MODEL.FGASEG.FAST.ENABLED", True).train()
+    inputs = [{
+        "image": torch.rand(3, 64, 64) * 255,
+        "sem_seg": torch.randint(0, 2, (64, 64)),
+        "vocabulary": "cat,dog",
+    }] * 2  # fmt: skip
+    sum(model(inputs).values()).backward()
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_a_frozen_gamma_does_not_train():
+    model = build_small("MODEL.FGASEG.P2T.GAMMA_TRAINABLE", False, "MODEL.FGASEG.P2T.GAMMA", 0.5)
+    assert "sem_seg_head.p2tformer.gamma" not in trainable(model)
+    assert (model.sem_seg_head.p2tformer.gamma == 0.5).all()
+
+
+def test_gradient_checkpointing_changes_no_gradient():
+    gradients = []
+    for enabled in (False, True):
+        model = build_small("MODEL.CLIP.GRADIENT_CHECKPOINTING", enabled).train()
+        image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1)) * 255
+        target = torch.zeros(64, 64, dtype=torch.long)
+        inputs = [{"image": image, "sem_seg": target, "vocabulary": "cat,dog"}]
+        sum(model(inputs).values()).backward()
+        gradients.append(model.backbone.visual.transformer.resblocks[0].attn.q_proj.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_text_embeddings_are_cached_until_the_weights_change():
+    encoder = build_small().text_encoder
+    calls = []
+    encoder.register_module("clip", encoder.clip)
+    encoder.clip.transformer.register_forward_hook(lambda *_: calls.append(1))
+    entries = (("cat",), ("dog",))
+    with torch.no_grad():
+        first = encoder(entries)
+        assert torch.equal(encoder(entries), first)
+        assert len(calls) == 1
+        encoder((("cat",), ("fish",)))
+        assert len(calls) == 2
+        encoder.clip.text_projection.add_(torch.randn_like(encoder.clip.text_projection))
+        changed = encoder(entries)
+        assert len(calls) == 3
+        assert not torch.allclose(changed, first)
+        state = {k: v + 0.1 for k, v in encoder.state_dict().items() if v.is_floating_point()}
+        encoder.load_state_dict(state, strict=False)
+        assert not torch.allclose(encoder(entries), changed)
+
+
+def test_cached_embeddings_of_inference_mode_serve_training():
+    model = build_small("MODEL.CLIP.FINETUNE", "frozen")
+    inputs = [{"image": torch.rand(3, 64, 64) * 255, "vocabulary": "cat,dog"}]
+    with torch.inference_mode():
+        model(inputs)
+    sum(model.sem_seg_head(
+        model.backbone(torch.randn(1, 3, 64, 64)), model.text_encoder((("cat",), ("dog",)))
+    )["logits"].flatten()).backward()  # fmt: skip
+
+
+def test_trained_text_keeps_its_gradient():
+    encoder = build_small("MODEL.CLIP.FINETUNE", "attention").text_encoder
+    with torch.no_grad():
+        encoder((("cat",),))
+    assert encoder((("cat",),)).requires_grad
+
+
+def test_synonyms_and_templates_are_averaged_on_the_sphere():
+    encoder = build_small().text_encoder
+    with torch.no_grad():
+        one, other = encoder((("cat",), ("big dog",)))
+        (mean,) = encoder((("cat", "big dog"),))
+        torch.testing.assert_close(mean, F.normalize(one + other, dim=0))
+        encoder.templates = ("a {}.", "the {}!")
+        encoder.train(False)
+        (both,) = encoder((("cat",),))
+        parts = []
+        for template in ("a {}.", "the {}!"):
+            encoder.templates = (template,)
+            encoder.train(False)
+            parts.append(encoder((("cat",),))[0])
+    torch.testing.assert_close(both, F.normalize(sum(parts), dim=0))
+
+
+def test_templates(tmp_path):
+    assert resolve_templates("single") == ("A photo of a {} in the scene",)
+    imagenet = resolve_templates("imagenet")
+    assert len(imagenet) == 80
+    assert all(t.count("{}") == 1 for t in imagenet)
+    path = tmp_path / "templates.txt"
+    path.write_text("a {}\n\na big {}\n")
+    assert resolve_templates(str(path)) == ("a {}", "a big {}")
+    with pytest.raises(ValueError, match="one '{}'"):
+        resolve_templates("a {} and {}")
+    with pytest.raises(FileNotFoundError, match="PROMPT_TEMPLATES"):
+        resolve_templates("nothing.txt")
+
+
+def test_names_and_weights_that_cannot_be_had(tmp_path):
+    with pytest.raises(ValueError, match="did you mean: .*ViT-B-16"):
+        load_clip("ViT-B16", "")
+    with pytest.raises(FileNotFoundError, match="not a file"):
+        load_clip("no/such.json", "")
+    with pytest.raises(FileNotFoundError, match="not a file"):
+        load_clip(SMALL_CLIP, "no/such.pt")
+    with pytest.raises(ValueError, match="choose one of"):
+        load_clip("ViT-B-16", "no_such_tag")
+    with pytest.raises(ValueError, match="ViT-B-16-quickgelu"):
+        load_clip("ViT-B-16", "openai")
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(b"not a checkpoint")
+    with pytest.raises(PretrainedWeightsError, match="MODEL.CLIP.PRETRAINED"):
+        load_clip(SMALL_CLIP, str(damaged))
+
+
+def test_a_tower_that_is_no_vision_transformer_is_refused():
+    with pytest.raises(ValueError, match="plain vision transformer"):
+        CLIPViT(load_clip("RN50", "").visual)
+
+
+def test_pretrained_weights_come_from_a_file(tmp_path):
+    torch.manual_seed(3)
+    open_clip.add_model_config(SMALL_CLIP)
+    clip = open_clip.create_model("Small-ViT-8")
+    path = tmp_path / "clip.pt"
+    torch.save(clip.state_dict(), path)
+    model = build_small("MODEL.CLIP.PRETRAINED", str(path))
+    assert torch.equal(model.backbone.visual.conv1.weight, clip.visual.conv1.weight)
+    assert torch.equal(
+        model.text_encoder.clip.token_embedding.weight, clip.token_embedding.weight
+    )
+
+
+def test_pretrained_weights_are_not_fetched_when_a_checkpoint_brings_them():
+    build_small("MODEL.CLIP.PRETRAINED", "no/such.pt", "MODEL.WEIGHTS", "model.pth")

@@ -1,0 +1,166 @@
+"""The head's shapes and symmetries, and the losses."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fgaseg_d2.modeling.fgaseg.head import REJECTED, best_classes
+from fgaseg_d2.modeling.fgaseg.losses import FGASegCriterion
+from fgaseg_d2.modeling.fgaseg.supplementation import convolve_by_text
+from tests.conftest import build_small
+
+FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 2)
+
+
+def features(model, height=64, width=64, images=1, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        return model.backbone(torch.randn(images, 3, height, width, generator=generator))
+
+
+def texts(classes, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(classes, 32, generator=generator), dim=1)
+
+
+@pytest.mark.parametrize("classes", [1, 5, 300])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 104)])
+def test_logits_have_four_times_the_token_grid(small, classes, height, width):
+    with torch.no_grad():
+        logits = small.sem_seg_head(features(small, height, width, 2), texts(classes))["logits"]
+    assert logits.shape == (2, classes, height // 2, width // 2)
+    dropped = (logits == REJECTED).all((2, 3)).sum(1)
+    assert dropped.tolist() == [max(0, classes - 256)] * 2
+
+
+@pytest.mark.parametrize("opts", [(), FAST, ("MODEL.FGASEG.FUSION", "add")])
+def test_permuting_the_classes_permutes_the_logits(opts):
+    model = build_small(*opts)
+    maps, text, order = features(model), texts(9), torch.randperm(9)
+    with torch.no_grad():
+        logits = model.sem_seg_head(maps, text)["logits"]
+        permuted = model.sem_seg_head(maps, text[order])["logits"]
+    torch.testing.assert_close(permuted, logits[:, order], atol=1e-4, rtol=1e-4)
+
+
+def test_kept_classes_do_not_depend_on_their_order(small):
+    maps, text = features(small), texts(300)
+    order = torch.randperm(300)
+    with torch.no_grad():
+        logits = small.sem_seg_head(maps, text)["logits"]
+        permuted = small.sem_seg_head(maps, text[order])["logits"]
+    torch.testing.assert_close(permuted, logits[:, order], atol=1e-4, rtol=1e-4)
+
+
+def test_best_classes_are_those_with_the_largest_maximum():
+    similarity = torch.zeros(2, 4, 3, 3)
+    similarity[0, 1, 2, 2] = similarity[0, 3, 0, 1] = 1
+    similarity[1, 0, 0, 0] = similarity[1, 2, 1, 1] = 1
+    assert best_classes(similarity, 2).tolist() == [[1, 3], [0, 2]]
+    assert best_classes(similarity, 4) is None
+
+
+def test_early_rejection_leaves_the_kept_classes_as_they_are():
+    """Rejection costs classes, not accuracy, where the class attention does not come between."""
+    model = build_small(*FAST, "MODEL.FGASEG.AGGREGATION_LAYERS", 0)
+    maps, text = features(model), texts(12)
+    with torch.no_grad():
+        kept = model.sem_seg_head(maps, text)["logits"]
+        model.sem_seg_head.early_rejection.keep = 12
+        everything = model.sem_seg_head(maps, text)["logits"]
+    survived = (kept != REJECTED).any(3).any(2)
+    assert 2 <= survived.sum() < 12
+    torch.testing.assert_close(kept[survived], everything[survived], atol=1e-5, rtol=1e-5)
+
+
+def test_text_convolution_against_a_loop():
+    pixels, kernels, bias = torch.randn(2, 4, 6, 7), torch.randn(2, 3, 4, 3, 3), torch.randn(2, 3)
+    expected = torch.stack(
+        [F.conv2d(p[None], k, b, padding=1)[0] for p, k, b in zip(pixels, kernels, bias)]
+    )
+    torch.testing.assert_close(
+        convolve_by_text(pixels, kernels, bias), expected, atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("opts", [(), FAST])
+def test_only_training_computes_what_only_training_needs(opts):
+    model = build_small(*opts)
+    maps, text = features(model, images=2), texts(5)
+    assert set(model.sem_seg_head(maps, text)) == {"logits"}
+    model.train()
+    auxiliary = {"aux0", "aux1", "aux2"} if opts else set()
+    assert set(model.sem_seg_head(maps, text)) == {"logits", "t2p"} | auxiliary
+
+
+def criterion(**changes):
+    arguments = {
+        "main": "bce",
+        "t2p": "bce",
+        "t2p_weight": 0.02,
+        "aux_weights": (0.2, 1.0, 1.0),
+        "ignore_value": 255,
+        "ignored_as_negative": True,
+    }
+    return FGASegCriterion(**(arguments | changes))
+
+
+def test_main_loss_by_hand():
+    """Logits at the targets' size, two classes, one pixel of three ignored."""
+    logits = torch.tensor([[[[1.0, -2.0, 0.5]], [[0.0, 3.0, -1.0]]]])
+    targets = torch.tensor([[[0, 1, 255]]])
+    positive = F.softplus(-logits[0, :, 0])  # loss of a positive; of a negative: softplus(x)
+    negative = F.softplus(logits[0, :, 0])
+    terms = torch.stack(
+        (positive[0, 0], negative[1, 0], negative[0, 1], positive[1, 1], *negative[:, 2])
+    )
+    losses = criterion()({"logits": logits}, targets)
+    torch.testing.assert_close(losses["loss_sem_seg"], terms.mean())
+    losses = criterion(ignored_as_negative=False)({"logits": logits}, targets)
+    torch.testing.assert_close(losses["loss_sem_seg"], terms[:4].mean())
+    losses = criterion(main="ce")({"logits": logits}, targets)
+    expected = F.cross_entropy(logits[..., :2], targets[..., :2])
+    torch.testing.assert_close(losses["loss_sem_seg"], expected)
+
+
+def test_every_loss_has_its_weight():
+    logits, targets = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
+    outputs = {name: logits for name in ("logits", "t2p", "aux0", "aux1", "aux2")}
+    losses = criterion()(outputs, targets)
+    main = losses["loss_sem_seg"]
+    weights = {"loss_t2p": 0.02, "loss_aux0": 0.2, "loss_aux1": 1.0, "loss_aux2": 1.0}
+    assert set(losses) == {"loss_sem_seg", *weights}
+    for name, weight in weights.items():
+        torch.testing.assert_close(losses[name], weight * main)
+
+
+@pytest.mark.parametrize("main", ["bce", "ce"])
+def test_a_batch_without_labels_has_a_finite_loss(main):
+    targets = torch.full((1, 4, 4), 255)
+    for as_negative in (True, False):
+        losses = criterion(main=main, ignored_as_negative=as_negative)(
+            {"logits": torch.randn(1, 3, 2, 2)}, targets
+        )
+        assert losses["loss_sem_seg"].isfinite()
+
+
+@pytest.mark.parametrize("wrong", [{"main": "dice"}, {"t2p": "l1"}])
+def test_unknown_losses_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected MODEL.FGASEG.LOSS"):
+        criterion(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("MODEL.FGASEG.LCS.KERNEL_SIZE", 4, "odd kernel size"),
+        ("MODEL.FGASEG.FUSION", "mul", "'cat' or 'add'"),
+        ("MODEL.CLIP.IMAGE_SIZE", [60, 64], "multiples of the patch size 8"),
+        ("MODEL.CLIP.FINETUNE", "some", "MODEL.CLIP.FINETUNE"),
+        ("MODEL.CLIP.FINETUNE", "prompt", "PROMPT_LENGTH"),
+        ("MODEL.CLIP.GUIDANCE_BLOCKS", [2, 7], "GUIDANCE_BLOCKS"),
+    ],
+)
+def test_wrong_configuration_values_are_named(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        build_small(key, value)
