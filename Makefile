@@ -1,0 +1,39 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.fgaseg_d2-installed
+# For another build of PyTorch, for example:
+#   make install TORCH="torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch torchvision
+CONSTRAINTS ?= constraints.txt
+PYTEST_ARGS ?= -q -n 2 --dist loadfile
+WORDS ?= sky,sun,cloud,hill,meadow,sea,sand,snow,road,red house,blue house,checked house,striped house,red tree,yellow tree,checked tree,red car,striped car,green flower,red umbrella,purple umbrella,checked umbrella,red mushroom,yellow mushroom,checked mushroom,blue cat,purple cat,checked cat,red boat,yellow boat,blue boat,green boat,checked boat,yellow fish,red bird,red balloon
+DEMO_OUTPUT ?= output/demo
+
+.PHONY: help install test demo lint
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+install: $(STAMP)  ## set up .venv with everything (again only if the requirements changed)
+
+$(STAMP): setup.py $(CONSTRAINTS) tools/install_detectron2.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: Python 3.10 or later is needed; choose one, such as: make install PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) $(TORCH)
+	$(BIN)/python tools/install_detectron2.py -c $(CONSTRAINTS)
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test,dev]"
+	@touch $@
+
+test: install  ## run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+demo: install  ## segment the pictures in demo/scenes by words
+	$(BIN)/python demo/demo.py --input demo/scenes --vocab "$(WORDS)" --output $(DEMO_OUTPUT)
+	@echo "The pictures are in $(DEMO_OUTPUT)"
+
+lint: install  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
