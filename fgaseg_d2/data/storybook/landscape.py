@@ -116,7 +116,8 @@ def draw_terrain(canvas: Canvas, terrain: Terrain, rng: np.random.Generator) -> 
 
 
 def _scaled(colour: Colour, factor: float) -> Colour:
-    return tuple(min(255.0, factor * channel) for channel in colour)
+    red, green, blue = (min(255.0, factor * channel) for channel in colour)
+    return red, green, blue
 
 
 def _draw_sky(canvas: Canvas, rng: np.random.Generator) -> None:

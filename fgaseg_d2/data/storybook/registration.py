@@ -112,5 +112,6 @@ def class_colours() -> list[tuple[int, int, int]]:
         shade = colorsys.hsv_to_rgb(
             hue, (0.9, 0.55, 0.75)[index % 3], (0.9, 0.95, 0.6)[index // 3 % 3]
         )
-        colours.append(tuple(round(255 * channel) for channel in shade))
+        red, green, blue = (round(255 * channel) for channel in shade)
+        colours.append((red, green, blue))
     return colours

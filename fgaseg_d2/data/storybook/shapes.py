@@ -52,7 +52,8 @@ def house(rng: np.random.Generator) -> list[Part]:
         Part((box(-0.43, -0.64, 0.43, 0),)),
         Part((polygon((-0.52, -0.6), (-ridge, -1), (ridge, -1), (0.52, -0.6)),), roof),
     ]
-    shadow = tuple(0.78 * channel for channel in roof)
+    red, green, blue = roof
+    shadow = (0.78 * red, 0.78 * green, 0.78 * blue)
     for y in (-0.7, -0.83):
         reach = 0.52 - (0.52 - ridge) * (-0.6 - y) / 0.4
         tiles = box(-reach, y - 0.012, reach, y + 0.012)

@@ -1,0 +1,222 @@
+"""Loaders: a training stream that depends on seed and iteration alone, and one for testing."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, MapDataset, build_detection_test_loader
+from detectron2.utils import comm
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
+
+from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
+from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.seeding import derived_seed, seeded
+
+logger = logging.getLogger(__name__)
+
+
+class PositionSampler(Sampler):
+    """Endless shuffled epochs as (position, index), the same for any number of ranks.
+
+    Position p is the p-th sample of the whole run over all ranks; its epoch is p // size.
+    """
+
+    def __init__(self, size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1):
+        """Choose where in the run to begin and which share of it to yield.
+
+        Args:
+            size: number of samples in the dataset.
+            seed: of the shuffling, 0 or more.
+            start: first position, over all ranks.
+            rank: this process yields positions start + rank, start + rank + world_size, ...
+            world_size: number of processes.
+        """
+        self.size = size
+        self.seed = seed
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        position, shuffled_epoch = self.start + self.rank, -1
+        while True:
+            epoch, offset = divmod(position, self.size)
+            if epoch != shuffled_epoch:
+                generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
+                order = torch.randperm(self.size, generator=generator)
+                shuffled_epoch = epoch
+            yield position, int(order[offset])
+            position += self.world_size
+
+
+class SeededDataset(Dataset):
+    """A dataset whose random augmentations depend on the position in the run alone."""
+
+    def __init__(self, dataset: Dataset, seed: int):
+        """Wrap a map-style dataset.
+
+        Args:
+            dataset: asked for one index at a time.
+            seed: of the run, 0 or more.
+        """
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        """Return the sample of a (position, index) pair of :class:`PositionSampler`."""
+        position, index = key
+        # The third part keeps these seeds apart from those of the shuffling.
+        with seeded(derived_seed(self.seed, position, 1)):
+            return self.dataset[index]
+
+
+class TrainLoader:
+    """Batches of the training stream from any iteration on.
+
+    A resumed run gets the very samples that the uninterrupted run would have got, whatever the
+    number of worker processes. Iterating anew begins at ``start_iter`` again.
+    """
+
+    def __init__(
+        self,
+        dataset: ConcatDataset,
+        *,
+        total_batch_size: int,
+        batches_per_iter: int = 1,
+        num_workers: int = 0,
+        seed: int = 0,
+    ):
+        """Take everything as plain values.
+
+        Args:
+            dataset: map-style, one dict a sample.
+            total_batch_size: samples of a batch over all ranks.
+            batches_per_iter: batches that one iteration of training takes.
+            num_workers: processes that load, 0 for none.
+            seed: of shuffling and augmentation, 0 or more.
+
+        Raises:
+            ValueError: the batch cannot be shared equally by the ranks.
+        """
+        self.world_size = comm.get_world_size()
+        if total_batch_size <= 0 or total_batch_size % self.world_size:
+            raise ValueError(
+                f"expected SOLVER.IMS_PER_BATCH to be a positive multiple of the number of "
+                f"processes ({self.world_size}), got {total_batch_size}"
+            )
+        self.dataset = dataset
+        self.total_batch_size = total_batch_size
+        self.batches_per_iter = batches_per_iter
+        self.num_workers = num_workers
+        self.seed = seed
+        self.start_iter = 0
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        sampler = PositionSampler(
+            len(self.dataset),
+            self.seed,
+            self.start_iter * self.batches_per_iter * self.total_batch_size,
+            comm.get_rank(),
+            self.world_size,
+        )
+        # Not build_batch_data_loader: its iterable wrapper shards by worker, and in some releases
+        # of Detectron2 the order then depends on the number of workers.
+        return iter(
+            DataLoader(
+                SeededDataset(self.dataset, self.seed),
+                batch_size=self.total_batch_size // self.world_size,
+                sampler=sampler,
+                num_workers=self.num_workers,
+                collate_fn=list,
+                pin_memory=False,
+            )
+        )
+
+
+def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
+    """Build the training stream of DATASETS.TRAIN.
+
+    Args:
+        cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATE_STEPS, INPUT.
+        seed: of shuffling and augmentation, 0 or more, the same on all ranks.
+
+    Raises:
+        ValueError: a dataset cannot be used, or the datasets do not fit together.
+        FileNotFoundError: as the datasets' own loading functions say.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise ValueError(
+            f"expected DATALOADER.SAMPLER_TRAIN 'TrainingSampler', got "
+            f"{cfg.DATALOADER.SAMPLER_TRAIN!r}; only plain shuffling resumes exactly"
+        )
+    check_train_datasets(cfg)
+    parts = []
+    for name in cfg.DATASETS.TRAIN:
+        records = dataset_records(name)
+        logger.info("%s: %d samples to train on", name, len(records))
+        mapper = SemanticMapper(cfg, name, is_train=True)
+        parts.append(MapDataset(DatasetFromList(records, copy=False), mapper))
+    return TrainLoader(
+        ConcatDataset(parts),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        batches_per_iter=cfg.SOLVER.ACCUMULATE_STEPS,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        seed=seed,
+    )
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
+    """Build a loader that yields every sample of one dataset once over all ranks.
+
+    Args:
+        cfg: INPUT and DATALOADER.NUM_WORKERS are used.
+        dataset_name: a registered dataset.
+
+    Raises:
+        ValueError: the dataset cannot be used.
+        FileNotFoundError: as the dataset's own loading function says.
+    """
+    return build_detection_test_loader(
+        dataset_records(dataset_name),
+        mapper=SemanticMapper(cfg, dataset_name, is_train=False),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def check_train_datasets(cfg: CfgNode) -> None:
+    """Raise a ValueError unless DATASETS.TRAIN names datasets with one and the same class list."""
+    if not cfg.DATASETS.TRAIN:
+        raise ValueError(
+            "DATASETS.TRAIN is empty; name the registered datasets to train on, such as "
+            "DATASETS.TRAIN \"('storybook_train',)\""
+        )
+    specs = [LabelSpec.from_metadata(name) for name in cfg.DATASETS.TRAIN]
+    for other in specs[1:]:
+        if other.classes != specs[0].classes:
+            raise ValueError(
+                f"the datasets of DATASETS.TRAIN must have the same stuff_classes, but "
+                f"{specs[0].dataset_name!r} ({len(specs[0].classes)}) and {other.dataset_name!r} "
+                f"({len(other.classes)}) differ"
+            )
+
+
+def with_legal_ignore_value(cfg: CfgNode) -> CfgNode:
+    """Return the configuration with an IGNORE_VALUE that is no class of DATASETS.TRAIN.
+
+    Args:
+        cfg: not changed. Detectron2's usual 255 is a class where there are more than 255.
+    """
+    counts = [len(LabelSpec.from_metadata(name).classes) for name in cfg.DATASETS.TRAIN]
+    wanted = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    legal = outside_classes(wanted, max(counts, default=0))
+    if legal == wanted:
+        return cfg
+    logger.info("MODEL.SEM_SEG_HEAD.IGNORE_VALUE %d is a class here; using %d", wanted, legal)
+    frozen, cfg = cfg.is_frozen(), cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = legal
+    if frozen:
+        cfg.freeze()
+    return cfg

@@ -1,0 +1,186 @@
+"""Registered semantic-segmentation datasets: their classes, their records, their label files."""
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+DEFAULT_IGNORE_LABEL = 255
+# Taken where 255 is a class: the largest value of a 16-bit label file.
+WIDE_IGNORE_LABEL = 65535
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """What the label files of a dataset may hold.
+
+    Attributes:
+        dataset_name: name in the DatasetCatalog.
+        classes: names of the classes; label k means classes[k].
+        ignore_label: value of pixels that belong to no class.
+    """
+
+    dataset_name: str
+    classes: tuple[str, ...]
+    ignore_label: int
+
+    @classmethod
+    def from_metadata(cls, dataset_name: str) -> "LabelSpec":
+        """Read the metadata keys ``stuff_classes`` and ``ignore_label`` of a registered dataset.
+
+        Args:
+            dataset_name: name in the DatasetCatalog. Without an ``ignore_label`` it is 255, or
+                65535 where 255 is a class.
+
+        Raises:
+            ValueError: not registered, no classes, or the ignore label is one of the classes.
+        """
+        require_registered(dataset_name)
+        metadata = MetadataCatalog.get(dataset_name)
+        classes = tuple(metadata.get("stuff_classes") or ())
+        if not classes:
+            raise ValueError(
+                f"dataset {dataset_name!r} has no stuff_classes; give it some with "
+                f"MetadataCatalog.get({dataset_name!r}).set(stuff_classes=[...])"
+            )
+        default = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
+        ignore_label = metadata.get("ignore_label", default)
+        if ignore_label != outside_classes(ignore_label, len(classes)):
+            raise ValueError(
+                f"dataset {dataset_name!r} has the ignore_label {ignore_label}, but that is one of "
+                f"its {len(classes)} classes (0 .. {len(classes) - 1}); set another, such as "
+                f"{WIDE_IGNORE_LABEL} in 16-bit label files"
+            )
+        return cls(dataset_name, classes, int(ignore_label))
+
+    def check(self, label: np.ndarray, file_name: str) -> None:
+        """Raise a ValueError unless every value is a class or the ignore label.
+
+        Args:
+            label: H x W integers.
+            file_name: named in the message.
+        """
+        counted = label[label != self.ignore_label]
+        if not counted.size:
+            return
+        for value in (int(counted.min()), int(counted.max())):
+            if not 0 <= value < len(self.classes):
+                raise ValueError(
+                    f"{file_name}: expected label values 0 .. {len(self.classes) - 1} (the "
+                    f"{len(self.classes)} stuff_classes of {self.dataset_name!r}) or the "
+                    f"ignore_label {self.ignore_label}, got {value}; correct the label file or "
+                    f"the metadata"
+                )
+
+
+def outside_classes(value: int, num_classes: int) -> int:
+    """Return the value if it is no class index, otherwise one that is none.
+
+    Args:
+        value: wanted ignore value.
+        num_classes: number of classes, indices 0 .. num_classes - 1.
+    """
+    if not 0 <= value < num_classes:
+        return value
+    return WIDE_IGNORE_LABEL if num_classes <= WIDE_IGNORE_LABEL else -1
+
+
+def require_registered(dataset_name: str) -> None:
+    """Raise a ValueError with the nearest names unless the DatasetCatalog knows the name."""
+    known = DatasetCatalog.list()
+    if dataset_name in known:
+        return
+    near = difflib.get_close_matches(dataset_name, known, n=3, cutoff=0.4)
+    hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
+    raise ValueError(
+        f"dataset {dataset_name!r} is not registered; {hint}. Register your own with "
+        "DatasetCatalog.register in a module given by --import"
+    )
+
+
+def dataset_records(dataset_name: str) -> list[dict]:
+    """List the samples of a registered dataset.
+
+    Args:
+        dataset_name: name in the DatasetCatalog.
+
+    Returns:
+        Dicts that all have ``file_name`` and ``sem_seg_file_name``.
+
+    Raises:
+        ValueError: not registered, empty, or a record without one of the two.
+        FileNotFoundError: as the dataset's own loading function says.
+    """
+    require_registered(dataset_name)
+    records = list(DatasetCatalog.get(dataset_name))
+    if not records:
+        raise ValueError(f"dataset {dataset_name!r} is empty; check the folders it was made from")
+    for position, record in enumerate(records):
+        for key in ("file_name", "sem_seg_file_name"):
+            if not record.get(key):
+                raise ValueError(
+                    f"dataset {dataset_name!r}: record {position} "
+                    f"({record.get('file_name', 'no file_name')}) has no {key}; every picture "
+                    "needs a label file for semantic segmentation"
+                )
+    return records
+
+
+def read_label(file_name: str) -> np.ndarray:
+    """Read a label file without converting its values: palette indices and 16 bits survive.
+
+    Args:
+        file_name: one-channel PNG or TIFF of 1, 8, 16 or 32 bits.
+
+    Returns:
+        H x W int32 array that the caller may change.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, damaged, or of more than one channel.
+    """
+    with _opened(file_name) as image:
+        label = np.asarray(image)
+    if label.ndim != 2 or label.dtype.kind not in "biu":
+        raise ValueError(
+            f"{file_name}: expected a label file of one integer channel, got {label.dtype} of "
+            f"shape {label.shape}; convert colours to class indices"
+        )
+    return label.astype(np.int32)
+
+
+def label_size(file_name: str) -> tuple[int, int]:
+    """Height and width of a label file in pixels, read from its header.
+
+    Args:
+        file_name: PNG or TIFF.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image.
+    """
+    with _opened(file_name) as image:
+        width, height = image.size
+    return height, width
+
+
+@contextmanager
+def _opened(file_name: str) -> Iterator[Image.Image]:
+    """Open a label file; what goes wrong meanwhile becomes one line that names it."""
+    try:
+        with PathManager.open(file_name, "rb") as stream, Image.open(stream) as image:
+            yield image
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"label file {file_name} does not exist; check the folder of the dataset"
+        ) from None
+    # Pillow reports a damaged file as any of these.
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"label file {file_name} cannot be read ({error}); save it anew as PNG"
+        ) from error

@@ -1,0 +1,54 @@
+"""Checkpoints that an interruption or a full disk cannot damage."""
+
+import os
+from typing import Any
+
+import torch
+
+from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.files import atomic_path
+
+
+class TrainingCheckpointer(FGASegCheckpointer):
+    """FGASegCheckpointer that writes beside the target and moves the finished file into place."""
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Save the model and everything that the checkpointer tracks.
+
+        Args:
+            name: of the file in the folder of the checkpointer, without ".pth".
+            kwargs: further entries of the checkpoint.
+
+        Raises:
+            OSError: the file could not be written; earlier checkpoints are as they were.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict()}
+        data.update({key: tracked.state_dict() for key, tracked in self.checkpointables.items()})
+        data.update(kwargs)
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self.logger.info("Saving checkpoint to %s", path)
+        try:
+            with atomic_path(path) as temporary:
+                torch.save(data, temporary)
+            self.tag_last_checkpoint(f"{name}.pth")
+        # torch.save reports a failing write as RuntimeError.
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise OSError(
+                f"cannot write {path}: {reason}; free some space, then continue with --resume from "
+                "the last checkpoint, which is intact"
+            ) from error
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Note which checkpoint is the last.
+
+        Args:
+            last_filename_basename: name of a file in the folder of the checkpointer.
+
+        Raises:
+            OSError: the note could not be written; the earlier one is as it was.
+        """
+        with atomic_path(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
+            temporary.write_text(last_filename_basename, encoding="utf-8")

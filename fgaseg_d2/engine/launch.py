@@ -1,0 +1,88 @@
+"""Starts one process, several, or joins those that torchrun started."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from detectron2 import engine
+from detectron2.utils import comm
+
+_TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def launch(
+    main: Callable[..., Any],
+    processes: int,
+    machines: int = 1,
+    machine_rank: int = 0,
+    dist_url: str = "auto",
+    args: tuple = (),
+) -> None:
+    """Call ``main(*args)`` in every process of a training run.
+
+    Under torchrun, which sets RANK and its like, this process is one of them and the other
+    arguments do not count. NCCL connects processes on GPUs, gloo those on CPUs.
+
+    Args:
+        main: picklable function.
+        processes: of this machine, 1 or more; on a machine with CUDA at most its number of GPUs.
+        machines: number of machines.
+        machine_rank: which of them this is, 0 .. machines - 1.
+        dist_url: where the processes meet; "auto" finds a free port, on one machine only.
+        args: of main.
+
+    Raises:
+        ValueError: numbers that do not fit together or the machine.
+    """
+    if all(variable in os.environ for variable in _TORCHRUN_VARIABLES):
+        _join_torchrun(main, args)
+        return
+    _check_numbers(processes, machines, machine_rank, dist_url)
+    engine.launch(
+        _main_with_threads,
+        processes,
+        num_machines=machines,
+        machine_rank=machine_rank,
+        dist_url=dist_url,
+        args=(main, processes, args),
+    )
+
+
+def _check_numbers(processes: int, machines: int, machine_rank: int, dist_url: str) -> None:
+    gpus = torch.cuda.device_count()
+    if processes < 1 or (gpus and processes > gpus):
+        limit = f"1 .. {gpus}, the GPUs of this machine" if gpus else "1 or more"
+        raise ValueError(f"expected --num-gpus {limit}, got {processes}")
+    if not 0 <= machine_rank < machines:
+        raise ValueError(
+            f"expected --machine-rank 0 .. {machines - 1} for --num-machines {machines}, got "
+            f"{machine_rank}"
+        )
+    if machines > 1 and dist_url == "auto":
+        raise ValueError(
+            "expected --dist-url with --num-machines above 1; give the same address of machine 0 "
+            "on all, such as tcp://10.0.0.1:29500"
+        )
+
+
+def _main_with_threads(main: Callable[..., Any], processes: int, args: tuple) -> None:
+    """Share the cores of a machine without GPUs between its processes, then call main."""
+    if processes > 1 and not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    main(*args)
+
+
+def _join_torchrun(main: Callable[..., Any], args: tuple) -> None:
+    local_rank = int(os.environ["LOCAL_RANK"])
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if cuda else "gloo", init_method="env://")
+    try:
+        comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+        comm.synchronize()
+        main(*args)
+    finally:
+        dist.destroy_process_group()

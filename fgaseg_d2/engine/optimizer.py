@@ -1,0 +1,120 @@
+"""Parameter groups by what a parameter belongs to, never by what it is called."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver.build import maybe_add_gradient_clipping
+from torch import nn
+
+_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.GroupNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+)
+_OPTIMIZERS = ("ADAMW", "SGD")
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Build AdamW or SGD over the parameters that train.
+
+    Args:
+        cfg: SOLVER is used. SOLVER.CLIP_GRADIENTS.CLIP_TYPE takes Detectron2's "value" and "norm"
+            (each parameter by itself) and "full_model" (norm of all gradients together).
+        model: has ``clip_parameters()``, whose parameters learn at CLIP_MULTIPLIER times BASE_LR.
+
+    Raises:
+        ValueError: unknown optimiser, or no parameter trains.
+    """
+    groups = parameter_groups(cfg, model)
+    solver = cfg.SOLVER
+    if solver.OPTIMIZER not in _OPTIMIZERS:
+        raise ValueError(
+            f"expected SOLVER.OPTIMIZER {' or '.join(_OPTIMIZERS)}, got {solver.OPTIMIZER!r}"
+        )
+    full_model = solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_TYPE == "full_model"
+    kinds: dict[str, Any] = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
+    kind = kinds[solver.OPTIMIZER]
+    if not full_model:
+        kind = maybe_add_gradient_clipping(cfg, kind)
+    settings = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+    if solver.OPTIMIZER == "SGD":
+        settings.update(momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
+    optimizer = kind(groups, **settings)
+    if full_model:
+        _clip_full_model(optimizer, solver.CLIP_GRADIENTS)
+    return optimizer
+
+
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+    """Sort the parameters that train into groups of one learning rate and weight decay each.
+
+    Args:
+        cfg: SOLVER.BASE_LR, CLIP_MULTIPLIER, BIAS_LR_FACTOR and the four WEIGHT_DECAY keys.
+        model: has ``clip_parameters()``.
+
+    Returns:
+        Groups for a torch optimiser; every parameter that requires a gradient is in exactly one.
+
+    Raises:
+        ValueError: no parameter requires a gradient.
+    """
+    # torch types every attribute of a module as "Tensor | Module".
+    in_clip = {id(parameter) for parameter in model.clip_parameters()}  # type: ignore[operator]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for module, name, parameter in _trained_parameters(model):
+        rate, decay = cfg.SOLVER.BASE_LR, _weight_decay(cfg, module, name)
+        if id(parameter) in in_clip:
+            rate *= cfg.SOLVER.CLIP_MULTIPLIER
+        if name == "bias":
+            rate *= cfg.SOLVER.BIAS_LR_FACTOR
+        groups[rate, decay].append(parameter)
+    if not groups:
+        raise ValueError(
+            "no parameter of the model trains; check MODEL.CLIP.FINETUNE and which parts of the "
+            "model are frozen"
+        )
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def _trained_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
+    """Yield owner, name within the owner, and parameter, each parameter once."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield module, name, parameter
+
+
+def _weight_decay(cfg: CfgNode, module: nn.Module, name: str) -> float:
+    if name == "bias" and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
+        return cfg.SOLVER.WEIGHT_DECAY_BIAS
+    if isinstance(module, _NORMS):
+        return cfg.SOLVER.WEIGHT_DECAY_NORM
+    if isinstance(module, nn.Embedding):
+        return cfg.SOLVER.WEIGHT_DECAY_EMBED
+    return cfg.SOLVER.WEIGHT_DECAY
+
+
+def _clip_full_model(optimizer: torch.optim.Optimizer, clip: CfgNode) -> None:
+    """Clip the norm of all gradients together before each step."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    # A hook of the step runs after a gradient scaler has unscaled.
+    def clip_gradients(*_: Any) -> None:
+        nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
+
+    optimizer.register_step_pre_hook(clip_gradients)

@@ -1,0 +1,77 @@
+"""From a command line to a frozen configuration, with what is wrong in it reported at once."""
+
+import argparse
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from torch import nn
+
+from fgaseg_d2.config_files import find_config, load_config
+from fgaseg_d2.data.build import check_train_datasets
+from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.engine.errors import shorten_logged_errors
+from fgaseg_d2.engine.imports import import_user_module
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Import the user's modules, load the configuration, and start the logs in OUTPUT_DIR.
+
+    Args:
+        args: ``imports``, ``config_file``, ``opts``, ``eval_only`` and ``resume`` of train_net.py.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        FileNotFoundError: no such configuration or module file.
+        ImportError: a user's module cannot be imported.
+        ValueError: a key, a value or a dataset that cannot be used.
+    """
+    shorten_logged_errors()
+    for module in args.imports:
+        import_user_module(module)
+    args.config_file = str(find_config(args.config_file))
+    cfg = load_config(args.config_file, args.opts)
+    check_datasets(cfg, args.eval_only)
+    if args.resume:
+        cfg = _with_last_checkpoint(cfg)
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
+    return cfg
+
+
+def _with_last_checkpoint(cfg: CfgNode) -> CfgNode:
+    """Name the checkpoint to resume from as weights, so that none are fetched only to be replaced.
+
+    Args:
+        cfg: OUTPUT_DIR is used; returned as it is where that holds no checkpoint.
+    """
+    checkpointer = DetectionCheckpointer(nn.Identity(), cfg.OUTPUT_DIR)
+    if not checkpointer.has_checkpoint():
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = checkpointer.get_checkpoint_file()
+    cfg.freeze()
+    return cfg
+
+
+def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
+    """Raise a ValueError unless the datasets that are needed are registered and have classes.
+
+    Args:
+        cfg: DATASETS is used.
+        eval_only: whether DATASETS.TEST must name one; otherwise DATASETS.TRAIN must.
+    """
+    if not eval_only:
+        check_train_datasets(cfg)
+    elif not cfg.DATASETS.TEST:
+        raise ValueError(
+            "DATASETS.TEST is empty; name the registered datasets to evaluate on, such as "
+            "DATASETS.TEST \"('storybook_val',)\""
+        )
+    for name in cfg.DATASETS.TEST:
+        LabelSpec.from_metadata(name)

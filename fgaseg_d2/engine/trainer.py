@@ -1,0 +1,181 @@
+"""FGASegTrainer: Detectron2's DefaultTrainer on CPU and GPUs, resuming exactly."""
+
+import logging
+import weakref
+from collections import OrderedDict
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from fgaseg_d2.data.build import (
+    TrainLoader,
+    build_test_loader,
+    build_train_loader,
+    with_legal_ignore_value,
+)
+from fgaseg_d2.data.seeding import seeded
+from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
+from fgaseg_d2.engine.optimizer import build_optimizer
+from fgaseg_d2.engine.train_loop import TrainLoop
+from fgaseg_d2.evaluation.sem_seg import build_sem_seg_evaluator
+
+_AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class FGASegTrainer(DefaultTrainer):
+    """Trains and tests every model of this package on datasets registered with Detectron2.
+
+    Differs from DefaultTrainer in what that assumes: CUDA, one batch a step, a data stream that
+    starts afresh on resuming, and files that are written in place.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        """Build model, optimiser, data and hooks; call ``resume_or_load`` and ``train`` next.
+
+        Args:
+            cfg: complete configuration. With SEED below 0 a seed is drawn and kept in checkpoints.
+
+        Raises:
+            ValueError: a key or a dataset cannot be used.
+            FileNotFoundError: as the datasets' own loading functions say.
+        """
+        # DefaultTrainer's own __init__ builds CUDA-only parts.
+        super(DefaultTrainer, self).__init__()
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
+            setup_logger()
+            setup_logger(name="fgaseg_d2")
+        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        cfg = with_legal_ignore_value(cfg)
+        # Data first: what is wrong with it shows before a large model is built.
+        loader = self.build_train_loader(cfg)
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        self._trainer = TrainLoop(
+            _distributed(model),
+            loader,
+            optimizer,
+            accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
+            amp_dtype=amp_dtype(cfg),
+            seed=loader.seed,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = TrainingCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            allow_partial=cfg.MODEL.WEIGHTS_PARTIAL,
+            trainer=weakref.proxy(self),
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.register_hooks(self.build_hooks())
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Load the last checkpoint of OUTPUT_DIR, or else MODEL.WEIGHTS.
+
+        Args:
+            resume: whether to look for a checkpoint. With one, optimiser, schedule, gradient scaler
+                and data stream continue where it was saved.
+        """
+        super().resume_or_load(resume)
+        self.data_loader.start_iter = self.start_iter
+
+    def state_dict(self) -> dict:
+        """State of trainer and hooks, with the seed of the data stream."""
+        return {**super().state_dict(), "seed": self.data_loader.seed}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Continue from another trainer's state, on its data stream."""
+        super().load_state_dict(state_dict)
+        seed = state_dict.get("seed", self.data_loader.seed)
+        self.data_loader.seed = self._trainer.seed = seed
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Build the model with the same initial weights on every rank.
+
+        Args:
+            cfg: complete configuration; SEED decides the weights that are drawn at random.
+        """
+        with seeded(shared_seed(cfg)):
+            return super().build_model(cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Build the optimiser; see :func:`fgaseg_d2.engine.optimizer.build_optimizer`."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
+        """Build the training stream; see :func:`fgaseg_d2.data.build.build_train_loader`."""
+        return build_train_loader(cfg, shared_seed(cfg))
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        """Build a test loader; see :func:`fgaseg_d2.data.build.build_test_loader`."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """Build an evaluator; see :func:`fgaseg_d2.evaluation.sem_seg.build_sem_seg_evaluator`."""
+        return build_sem_seg_evaluator(dataset_name, cfg.OUTPUT_DIR)
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: list[DatasetEvaluator] | None = None,
+    ) -> OrderedDict:
+        """Evaluate a model on DATASETS.TEST.
+
+        Args:
+            cfg: complete configuration.
+            model: with its weights loaded, plain or wrapped for distributed training.
+            evaluators: one a dataset; None builds them.
+
+        Returns:
+            Results by task, or by dataset and task if there are several datasets.
+        """
+        # Ranks may get shares of different length, and the wrapper would wait for the others.
+        plain = model.module if isinstance(model, DistributedDataParallel) else model
+        return super().test(cfg, plain, evaluators)
+
+
+def shared_seed(cfg: CfgNode) -> int:
+    """Return SEED, or one number drawn for all ranks together if SEED is below 0."""
+    return cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+
+
+def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
+    """Return the type of SOLVER.AMP, or None for full precision.
+
+    Raises:
+        ValueError: SOLVER.AMP.DTYPE is not "float16" or "bfloat16".
+    """
+    if cfg.SOLVER.AMP.DTYPE not in _AMP_DTYPES:
+        raise ValueError(
+            f"expected SOLVER.AMP.DTYPE {' or '.join(_AMP_DTYPES)}, got {cfg.SOLVER.AMP.DTYPE!r}"
+        )
+    return _AMP_DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
+
+
+def _distributed(model: nn.Module) -> nn.Module:
+    """Wrap a model where there are several processes."""
+    if comm.get_world_size() == 1:
+        return model
+    device = next(model.parameters()).device
+    return DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        # With exactly MAX_CLASSES classes the padding token takes part in no step.
+        find_unused_parameters=True,
+    )

@@ -1,0 +1,148 @@
+"""Reads pictures of every kind as RGB, and writes results so that no half-written file stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+
+def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.ndarray:
+    """Turn a picture into RGB.
+
+    Grey becomes RGB, 16 bits become 8, and what is transparent is laid on white. The orientation
+    that a camera noted in a file (EXIF) is applied.
+
+    Args:
+        image: a file's path, a PIL image, or an array H x W, H x W x 1, 3 (RGB) or 4 (RGBA) of
+            uint8 or uint16.
+
+    Returns:
+        H x W x 3, uint8, RGB.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture, a damaged one, or an array of another kind.
+    """
+    if isinstance(image, np.ndarray):
+        return _read_array(image)
+    if isinstance(image, Image.Image):
+        return _read_pil(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise ValueError(
+            "expected a path, a PIL image or a NumPy array H x W x 3 (RGB, uint8), got "
+            f"{type(image).__name__}; convert it to one of these"
+        )
+    path = Path(image).expanduser()
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise FileNotFoundError(f"expected a picture at {str(path)!r}, got {found}; check the path")
+    try:
+        with Image.open(path) as opened:
+            return _read_pil(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"expected a picture that Pillow reads, got {str(path)!r}; save it as PNG or JPEG"
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"expected a whole picture in {str(path)!r}, got an error ({error}); save it anew"
+        ) from error
+
+
+def _read_pil(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _read_array(_narrow(np.asarray(image)))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    else:
+        image = image.convert("RGB")
+    return _read_array(np.asarray(image))
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """Pillow opens some 16-bit pictures as 32-bit integers; wider ranges have no known scale."""
+    if values.dtype.kind in "iu" and values.size and 0 <= values.min() <= values.max() <= 65535:
+        return values.astype(np.uint16)
+    raise ValueError(
+        f"expected a picture with 8 or 16 bits a channel, got values of {values.dtype} in another "
+        "range; convert it to 8 bits"
+    )
+
+
+def _read_array(array: np.ndarray) -> np.ndarray:
+    shape = array.shape
+    channels = 1 if array.ndim == 2 else shape[-1] if array.ndim == 3 else 0
+    if channels not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            "expected a picture H x W x 3 of uint8 (RGB), got an array of shape "
+            f"{'x'.join(map(str, shape))} and type {array.dtype}; move the channels to the end and "
+            "scale to 0..255"
+        )
+    if 0 in shape:
+        raise ValueError(
+            f"expected a picture with pixels, got an array of shape {'x'.join(map(str, shape))}; "
+            "check how it was cut"
+        )
+    if array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    array = array.reshape(*shape[:2], channels)
+    if channels == 4:
+        alpha = array[..., 3:].astype(np.float32) / 255
+        array = np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(array, (*shape[:2], 3)))
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path in the same folder, which becomes ``path`` if the block succeeds.
+
+    The folder is made if it is not there. The temporary path keeps the ending, from which writers
+    choose a format.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp hides the file from other users; a result has the usual permissions.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write H x W x 3 uint8 (RGB) or H x W uint8 or uint16 (grey), as .png, .jpg or the like.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, quality=92)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write JSON, UTF-8, readable by people.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        # A file name that is no UTF-8 holds lone surrogates; their escapes are valid JSON.
+        temporary.write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))

@@ -1,0 +1,156 @@
+"""The command line of train_net.py: a dataset from outside, resuming, evaluation, bad input."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import train_net
+from tests import datasets
+from tests.conftest import ROOT
+
+OPTS = [
+    *("DATASETS.TRAIN", "('outside',)", "DATASETS.TEST", "('outside',)", "SEED", "1"),
+    *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "2", "SOLVER.CHECKPOINT_PERIOD", "1"),
+    *("INPUT.CROP.SIZE", "[64, 64]", "INPUT.MIN_SIZE_TRAIN", "(64,)"),
+    *("DATALOADER.NUM_WORKERS", "1"),
+]
+
+
+def command(*arguments, **variables):
+    return subprocess.run(
+        [sys.executable, "train_net.py", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+        | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; returns exit code and standard error."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["train_net.py", *map(str, arguments)])
+    try:
+        code = train_net.main()
+    except SystemExit as error:
+        code = error.code
+    return code, capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    return datasets.write_module(tmp_path_factory.mktemp("outside"), name="outside")
+
+
+def test_help_answers_at_once():
+    start = time.perf_counter()
+    done = command("--help")
+    assert done.returncode == 0 and time.perf_counter() - start < 1.5
+    for flag in (
+        "--config-file",
+        "--resume",
+        "--eval-only",
+        "--num-gpus",
+        "--import",
+        "--dist-url",
+    ):
+        assert flag in done.stdout
+
+
+def test_train_resume_and_evaluate_a_dataset_from_outside(tmp_path, module):
+    flags = ["--config-file", "tests/data/small.yaml", "--import", module]
+    output = ["OUTPUT_DIR", tmp_path / "output"]
+    done = command(*flags, *OPTS, *output)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "output" / "model_0000000.pth").is_file()
+
+    # A flag may stand between the changes.
+    done = command(*flags, *OPTS, *output, "--resume", "SOLVER.MAX_ITER", "3")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Starting training from iteration 2" in done.stdout
+
+    weights = ["MODEL.WEIGHTS", tmp_path / "output" / "model_final.pth"]
+    elsewhere = ["OUTPUT_DIR", tmp_path / "evaluated"]
+    done = command("--eval-only", *flags, *OPTS, *weights, *elsewhere)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((tmp_path / "evaluated" / "results.json").read_text(encoding="utf-8"))
+    assert 0 <= results["outside"]["sem_seg"]["mIoU"] <= 100
+
+
+def test_several_processes_report_an_error_in_one_line(tmp_path, module):
+    broken = tmp_path / "broken"
+    text = module.read_text(encoding="utf-8").replace("'outside'", "'broken'")
+    path = tmp_path / "broken.py"
+    path.write_text(text.replace('".label.png"', '".gone.png"'), encoding="utf-8")
+    done = command(
+        *("--config-file", "tests/data/small.yaml", "--import", path, "--num-gpus", 2, *OPTS),
+        *("DATASETS.TRAIN", "('broken',)", "DATASETS.TEST", "()", "OUTPUT_DIR", broken),
+    )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and ".gone.png does not exist" in lines[0]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+SMALL = ("--config-file", "tests/data/small.yaml")
+HERE = ("DATASETS.TRAIN", "('storybook_train',)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config-file", "no/such.yaml"], "no/such.yaml"),
+        ([*SMALL, "SOLVER.BASE_RL", "1"], "SOLVER.BASE_LR"),
+        ([*SMALL, "SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+        ([*SMALL, "SOLVER.MAX_ITER"], "SOLVER.MAX_ITER"),
+        ([*SMALL, "DATASETS.TRAIN", "('storybok_train',)"], "storybook_train"),
+        ([*SMALL, "DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
+        ([*SMALL, "--eval-only", "DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
+        ([*SMALL, "--import", "no_such_file.py"], "no_such_file.py: there is no such file"),
+        ([*SMALL, "--import", "no_such_module_at_all"], "no_such_module_at_all"),
+        ([*SMALL, "--num-gpus", "0"], "expected --num-gpus"),
+        ([*SMALL, "--num-machines", "2"], "expected --dist-url"),
+    ],
+)
+def test_bad_command_lines_end_with_one_line(monkeypatch, capsys, tmp_path, arguments, message):
+    code, err = call(monkeypatch, capsys, *arguments, "OUTPUT_DIR", tmp_path)
+    assert code == 1
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and message in lines[0], err
+
+
+@pytest.mark.parametrize("flags", [["--eval-only"], []])
+def test_missing_weights_and_missing_files(monkeypatch, capsys, tmp_path, flags):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "nowhere"))
+    with datasets.registered("here", datasets.write_blocks(tmp_path)):
+        code, err = call(
+            *(monkeypatch, capsys, *SMALL, *flags, "OUTPUT_DIR", tmp_path / "output"),
+            *("DATASETS.TRAIN", "('here',)", "DATASETS.TEST", "('here',)"),
+            *("MODEL.WEIGHTS", "/no/such.pth"),
+        )
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: ") and "/no/such.pth" in err.splitlines()[-1]
+
+
+def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path):
+    code, err = call(monkeypatch, capsys, *SMALL, *HERE, "OUTPUT_DIR", tmp_path / "output")
+    if code:
+        assert err.splitlines()[-1].startswith("error: expected Storybook in"), err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--config-file"], [*SMALL, "--num-gpus", "two"]])
+def test_wrong_flags_are_one_line_and_exit_code_2(monkeypatch, capsys, arguments):
+    code, err = call(monkeypatch, capsys, *arguments)
+    assert code == 2 and len(err.splitlines()) == 1 and err.startswith("error: ")
+
+
+def test_traceback_on_demand(tmp_path):
+    done = command("--config-file", "no/such.yaml", FGASEG_TRACEBACK="1")
+    assert done.returncode == 1 and "Traceback" in done.stderr
