@@ -1,13 +1,19 @@
 """Open-vocabulary semantic segmentation for Detectron2.
 
-Importing this package registers the models with Detectron2; `add_fgaseg_config` adds their
-configuration keys.
+Importing this package registers its models and datasets with Detectron2; `add_fgaseg_config` adds
+the configuration keys.
 """
+
+from ._requirements import check_requirements
 
 __version__ = "0.1.0"
 
-from . import checkpoint, modeling  # noqa: F401 (registration)
-from .config import add_fgaseg_config
-from .vocabulary import Vocabulary
+check_requirements()
 
-__all__ = ["Vocabulary", "add_fgaseg_config"]
+# The rest needs what was checked just now.
+from . import checkpoint, data, modeling  # noqa: E402, F401 (registration)
+from .config import add_fgaseg_config  # noqa: E402
+from .predictor import OpenVocabPredictor  # noqa: E402
+from .vocabulary import Vocabulary  # noqa: E402
+
+__all__ = ["OpenVocabPredictor", "Vocabulary", "add_fgaseg_config"]

@@ -14,7 +14,8 @@ HEAD = "sem_seg_head.predictor."
 # Reference name -> our name, as whole-name patterns; N stands for a block or layer number.
 _RULES = [
     (HEAD + "DCDT.gamma_text", "sem_seg_head.p2tformer.gamma"),
-    (HEAD + "DCDT.cross_atten_text.N.multihead_attn.*", "sem_seg_head.p2tformer.layers.N.attention.*"),
+    (HEAD + "DCDT.cross_atten_text.N.multihead_attn.*",
+     "sem_seg_head.p2tformer.layers.N.attention.*"),
     (HEAD + "DCDT.cross_atten_text.N.norm.*", "sem_seg_head.p2tformer.layers.N.norm.*"),
     (HEAD + "DCDT.cross_atten_text.N.MLP.*", "sem_seg_head.p2tformer.layers.N.linear.*"),
     (HEAD + "proj.vis.1.0.*", "sem_seg_head.t2p.pixels.1.*"),

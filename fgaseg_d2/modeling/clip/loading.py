@@ -43,7 +43,7 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
     except Exception as error:
         if not pretrained:
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise PretrainedWeightsError(
             f"expected to load the pretrained CLIP weights '{pretrained}' of '{name}', but: "
             f"{reason}. Connect to the network, or set MODEL.CLIP.PRETRAINED to the path of a "

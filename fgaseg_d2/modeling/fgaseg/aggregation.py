@@ -104,7 +104,9 @@ class ClassAggregation(nn.Module):
         pooled = _pool(x, pooling)
         y = self.norm1(pooled).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
         guidance = guidance[:, None, None]
-        q, k, v = (self._heads(part) for part in (self.q(y, guidance), self.k(y, guidance), self.v(y)))
+        q, k, v = (
+            self._heads(part) for part in (self.q(y, guidance), self.k(y, guidance), self.v(y))
+        )
         seen = linear_attention(q, k, v, extra=self._padding(x.shape[1])).flatten(-2).to(x.dtype)
         pooled = pooled + seen.permute(0, 3, 1, 2, 4)
         pooled = pooled + self.mlp(self.norm2(pooled))

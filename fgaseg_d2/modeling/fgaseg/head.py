@@ -80,9 +80,7 @@ class FGASegHead(nn.Module):
             "p2tformer": P2Tformer(
                 embed_dim, fga.P2T.LAYERS, fga.P2T.HEADS, fga.P2T.GAMMA, fga.P2T.GAMMA_TRAINABLE
             ),
-            "local_similarity": LocalSimilarity(
-                embed_dim, fga.LCS.KERNEL_SIZE, fga.LCS.KERNEL_NORM
-            )
+            "local_similarity": LocalSimilarity(embed_dim, fga.LCS.KERNEL_SIZE, fga.LCS.KERNEL_NORM)
             if fga.LCS.ENABLED
             else None,
             "aggregation": Aggregation(

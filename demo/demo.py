@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Segments pictures, videos or a camera's view by words, and writes overlays, labels and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+import socket
+import sys
+import tempfile
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import media
+
+if TYPE_CHECKING:
+    from fgaseg_d2.predictor import OpenVocabPredictor
+    from fgaseg_d2.vocabulary import Vocabulary
+
+_EPILOG = """\
+examples:
+  %(prog)s --input scene.png --vocab "red house,tree|pine,sky"
+  %(prog)s --input "photos/*.jpg" clip.mp4 --vocab words.txt --background "wall,floor"
+  %(prog)s --input photos/ --vocab ade20k_150 --config-file vitb16_384 --weights model.pth
+
+Exit code: 0; 1 if something failed; 2 for a wrong command line; 130 after Ctrl-C.
+FGASEG_TRACEBACK=1 in the environment shows where an error arose.
+"""
+
+
+class _StopError(Exception):
+    """Ends the program with a message and an exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command line."""
+    parser = _Parser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_argument_group("what to look at").add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--input", nargs="+", metavar="PATH", help="pictures, videos, folders, quoted globs"
+    )
+    what.add_argument(
+        "--webcam", nargs="?", type=int, const=0, metavar="INDEX", help="a camera, until Ctrl-C"
+    )
+    words = parser.add_argument_group("what to look for")
+    words.add_argument(
+        "--vocab",
+        metavar="WORDS",
+        help='"cat|kitten,dog" (a comma separates classes, a bar synonyms), a file (.txt with a '
+        "class a line, or .json), or a benchmark such as ade20k_150 (default: the "
+        "configuration's own)",
+    )
+    words.add_argument(
+        "--background", metavar="WORDS", help='what is of no interest, such as "wall,floor"'
+    )
+    words.add_argument(
+        "--background-threshold",
+        type=float,
+        metavar="P",
+        help="a pixel whose every class is less probable than this (0 to 1) is background",
+    )
+    words.add_argument(
+        "--synonyms", choices=("max", "mean"), help="a class is its best synonym, or their mean"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--config-file", default="tiny", metavar="NAME", help="bundled name or YAML (default tiny)"
+    )
+    model.add_argument(
+        "--weights", metavar="FILE", help="checkpoint (default: the configuration's)"
+    )
+    model.add_argument("--device", help="such as cuda or cpu (default: the GPU if there is one)")
+    model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="configuration")
+    out = parser.add_argument_group("results")
+    out.add_argument(
+        "--output", type=Path, default=Path("output/demo"), metavar="DIR", help="%(default)s"
+    )
+    out.add_argument(
+        "--batch-size", type=_positive, default=1, metavar="N", help="pictures a pass (default 1)"
+    )
+    out.add_argument(
+        "--max-frames", type=_positive, metavar="N", help="stop a video or camera after N frames"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _check_output(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _StopError(
+            f"expected a folder that can be written for --output, got {str(folder)!r} "
+            f"({error.strerror}); choose another",
+            1,
+        ) from error
+
+
+def _make_predictor(args: argparse.Namespace) -> OpenVocabPredictor:
+    """Build the model; without network it gets random weights, with a loud word about it."""
+    import runner
+
+    from fgaseg_d2.config_files import load_config
+    from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError
+    from fgaseg_d2.predictor import OpenVocabPredictor
+
+    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
+    pretrained = cfg.MODEL.CLIP.PRETRAINED
+    if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
+        runner.complain(f"fetching CLIP's pretrained weights {pretrained!r}, unless they are here")
+        _fail_fast_without_network()
+    try:
+        return OpenVocabPredictor(cfg)
+    except PretrainedWeightsError as error:
+        if os.path.isfile(pretrained):
+            raise ValueError(str(error)) from error
+        runner.complain(f"warning: {' '.join(str(error).split())}")
+        runner.complain(
+            "warning: going on with RANDOM WEIGHTS, only to show that everything runs: what the "
+            "model finds means NOTHING. Give --weights with a trained checkpoint."
+        )
+    return OpenVocabPredictor(cfg, opts=("MODEL.CLIP.PRETRAINED", ""))
+
+
+def _fail_fast_without_network() -> None:
+    """Spare the downloader's many attempts, and its words about each, where no name resolves."""
+    from huggingface_hub import constants
+
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    if urllib.request.getproxies():
+        return
+    try:
+        socket.getaddrinfo("huggingface.co", 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+
+
+def _prepare(args: argparse.Namespace) -> tuple[OpenVocabPredictor, Vocabulary]:
+    """Check the words, then build the model, which takes longer."""
+    from fgaseg_d2.vocabulary import Vocabulary
+
+    options = {
+        "synonyms": args.synonyms,
+        "background": args.background,
+        "background_threshold": args.background_threshold,
+    }
+    given = None if args.vocab is None else Vocabulary.coerce(args.vocab, **options)
+    predictor = _make_predictor(args)
+    if given is not None:
+        return predictor, given
+    if predictor.default_vocabulary is None:
+        raise ValueError(
+            f"expected --vocab, because {args.config_file} has no words of its own; give some, "
+            'such as --vocab "cat,dog"'
+        )
+    return predictor, Vocabulary.coerce(predictor.default_vocabulary, **options)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit code."""
+    try:
+        sources = [media.Source(args.webcam, f"webcam{args.webcam}")]
+        if args.input:
+            sources = media.find_sources(args.input, args.output)
+    except FileNotFoundError as error:
+        raise _StopError(str(error), 2) from error
+    _check_output(args.output)
+    try:
+        import runner
+    except ImportError as error:
+        raise _StopError(str(error), 1) from error
+    try:
+        predictor, vocabulary = _prepare(args)
+    except (ValueError, OSError) as error:
+        raise _StopError(runner.one_line(error), 2) from error
+    runner.say(f"weights: {predictor.weights_summary}")
+    origin = "" if args.vocab else f", the own words of {args.config_file}"
+    names = ", ".join(vocabulary.class_names[:12]) + (", ..." if len(vocabulary) > 12 else "")
+    runner.say(f"looking for {len(vocabulary)} classes{origin}: {names}")
+    run = runner.Runner(predictor, vocabulary, args.output, args.batch_size, args.max_frames)
+    try:
+        run.pictures([source for source in sources if not source.is_video])
+        for source in sources:
+            if source.is_video:
+                run.video(source)
+    except runner.ResultsError as error:
+        raise _StopError(str(error), 1) from error
+    except KeyboardInterrupt:
+        raise _StopError(f"interrupted after {run.done} of {len(sources)}", 130) from None
+    runner.say(f"{run.done} of {len(sources)} done, results in {args.output}")
+    return 1 if run.failed else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments; None for those of the process.
+
+    Returns:
+        Exit code.
+    """
+    args = argument_parser().parse_args(argv)
+    # Deprecations inside the libraries, and a missing camera, are told or of no use to the user.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger().setLevel(logging.CRITICAL)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show must not stop the run.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return _run(args)
+    except _StopError as stop:
+        sys.stderr.write(f"error: {stop}\n")
+        return stop.code
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

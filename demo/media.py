@@ -1,0 +1,210 @@
+"""Finds the pictures and videos of a command line; reads and writes videos."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PICTURE_SUFFIXES = frozenset(
+    [".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+VIDEO_SUFFIXES = frozenset(
+    [".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A picture or a video, and the begin of the names of its results.
+
+    Args:
+        path: the file; for a camera its number.
+        stem: unique among the sources of a run.
+    """
+
+    path: Path | int
+    stem: str
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether this is a camera."""
+        return isinstance(self.path, int)
+
+    @property
+    def is_video(self) -> bool:
+        """Whether this is a video or a camera."""
+        return isinstance(self.path, int) or self.path.suffix.lower() in VIDEO_SUFFIXES
+
+    @property
+    def overlay_suffix(self) -> str:
+        """Photographs stay JPEG; everything else becomes PNG, videos MP4."""
+        if self.is_video:
+            return ".mp4"
+        return ".jpg" if Path(self.path).suffix.lower() in (".jpg", ".jpeg") else ".png"
+
+    def outputs(self, folder: Path) -> list[Path]:
+        """All files that come of this source."""
+        endings = [f"_overlay{self.overlay_suffix}", ".json"]
+        if not self.is_video:
+            endings.append("_labels.png")
+        return [folder / f"{self.stem}{ending}" for ending in endings]
+
+
+def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
+    """Turn paths, folders and globs into sources, each file once, in a stable order.
+
+    Results of files with one name in different folders get a number, and no result has the path of
+    a source.
+
+    Args:
+        patterns: files, folders (their pictures and videos, not those of subfolders), or globs.
+        output: folder of the results.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    paths = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
+    originals = {path.resolve() for path in paths}
+    paths = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+    sources: list[Source] = []
+    # Some file systems take "A" and "a" for the same name.
+    taken: set[str] = set()
+    for path in paths:
+        source, number = Source(path, path.stem), 1
+        while source.stem.casefold() in taken or any(
+            result.resolve() in originals for result in source.outputs(output)
+        ):
+            number += 1
+            source = Source(path, f"{path.stem}_{number}")
+        taken.add(source.stem.casefold())
+        sources.append(source)
+    return sources
+
+
+def _expand(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in known]
+        wanted = "a folder with pictures or videos"
+    else:
+        matches = sorted(glob.glob(str(path), recursive=True))
+        found = [Path(match) for match in matches if os.path.isfile(match)]
+        wanted = "a picture, a video, a folder or a glob that fits some"
+    if not found:
+        raise FileNotFoundError(f"expected {wanted}, got {pattern!r}; check the path")
+    return found
+
+
+class VideoReader:
+    """Frames of a video file or a camera, RGB, one after the other.
+
+    Args:
+        source: a video.
+
+    Attributes:
+        fps: frames a second, 25 where the file does not say.
+        length: number of frames, None where that is not known.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+
+    def __init__(self, source: Source) -> None:
+        # OpenCV takes a while to import, and only videos need it.
+        import cv2
+
+        self._capture = cv2.VideoCapture(
+            source.path if isinstance(source.path, int) else os.fspath(source.path)
+        )
+        if not self._capture.isOpened():
+            what = "camera" if source.is_camera else "video"
+            advice = "another number" if source.is_camera else "another format, such as .mp4"
+            raise ValueError(
+                f"expected a {what} that OpenCV can open, got {str(source.path)!r}; try {advice}"
+            )
+        frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+        self.length = frames if frames > 0 else None
+
+    def batches(self, size: int, limit: int | None = None) -> Iterator[list[np.ndarray]]:
+        """Give up to ``size`` frames at a time, H x W x 3, and ``limit`` in all (None: all)."""
+        import cv2
+
+        batch: list[np.ndarray] = []
+        count = 0
+        while limit is None or count < limit:
+            there, frame = self._capture.read()
+            if not there:
+                break
+            count += 1
+            batch.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def close(self) -> None:
+        """Let go of the file or camera."""
+        self._capture.release()
+
+
+class VideoWriter:
+    """Writes frames of one size, RGB with even sides, as MP4.
+
+    Args:
+        path: file to write, ending in .mp4.
+        fps: frames a second.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path, self.fps, self.frames = path, fps, 0
+        self._writer = None
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame, H x W x 3, uint8.
+
+        Raises:
+            OSError: OpenCV cannot write the file.
+        """
+        import cv2
+
+        if self._writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(os.fspath(self.path), code, self.fps, size)
+            if not self._writer.isOpened():
+                raise OSError(f"OpenCV cannot write MP4 to {str(self.path)!r}")
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file and read its length back, because OpenCV hides a failed write.
+
+        Raises:
+            OSError: not all frames arrived.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        try:
+            with contextlib.closing(VideoReader(Source(self.path, ""))) as written:
+                there = written.length or 0
+        except ValueError:
+            there = 0
+        if there < self.frames:
+            raise OSError(
+                f"expected to write {self.frames} frames, got {there} onto the disk; make room or "
+                "choose another --output"
+            )

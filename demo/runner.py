@@ -1,0 +1,175 @@
+"""Runs a model over sources, and reports what was found and what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
+from fgaseg_d2.files import atomic_path, read_image, write_json
+from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.vocabulary import Vocabulary
+
+# After one of these, writing the next result would fail as well.
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+_OUT_OF_MEMORY = (
+    "expected enough memory for the picture and the words, got too little; try --batch-size 1, "
+    "--opts INPUT.MIN_SIZE_TEST 320, or --device cpu"
+)
+
+
+class ResultsError(Exception):
+    """Results cannot be written, so nothing more is worth computing."""
+
+
+class Runner:
+    """Segments sources one after the other and keeps count.
+
+    Args:
+        predictor: the model.
+        vocabulary: the words for all sources.
+        output: folder of the results.
+        batch_size: pictures or frames in one pass.
+        max_frames: of a video; None for all.
+    """
+
+    def __init__(
+        self,
+        predictor: OpenVocabPredictor,
+        vocabulary: Vocabulary,
+        output: Path,
+        batch_size: int,
+        max_frames: int | None,
+    ) -> None:
+        self.predictor, self.vocabulary = predictor, vocabulary
+        self.output, self.batch_size, self.max_frames = output, batch_size, max_frames
+        self.done = self.failed = 0
+
+    def pictures(self, sources: list[media.Source]) -> None:
+        """Segment pictures, in batches."""
+        with tqdm(total=len(sources), unit="picture", file=sys.stderr, disable=not sources) as bar:
+            for start in range(0, len(sources), self.batch_size):
+                part = sources[start : start + self.batch_size]
+                read = [(source, self._read(source)) for source in part]
+                self._batch([(source, image) for source, image in read if image is not None])
+                bar.update(len(part))
+
+    def _read(self, source: media.Source) -> np.ndarray | None:
+        with self._reporting(source):
+            return read_image(source.path)
+        return None
+
+    def _batch(self, batch: list[tuple[media.Source, np.ndarray]]) -> None:
+        results: list[Segmentation] = []
+        with self._reporting(*(source for source, _ in batch)):
+            results = self.predictor.batch([image for _, image in batch], self.vocabulary)
+        for (source, _), result in zip(batch, results, strict=bool(results)):
+            with self._reporting(source):
+                result = _with_source(result, source)
+                paths = result.save(self.output, source.stem, source.overlay_suffix)
+                self.done += 1
+                say(f"{source.path} -> {paths['overlay']}: {_largest(result.shares)}")
+
+    def video(self, source: media.Source) -> None:
+        """Segment a video or what a camera sees; Ctrl-C ends a camera's video."""
+        overlay, description = source.outputs(self.output)
+        with self._reporting(source), contextlib.closing(media.VideoReader(source)) as reader:
+            with atomic_path(overlay) as temporary:
+                writer = media.VideoWriter(temporary, reader.fps)
+                totals, last = self._frames(source, reader, writer)
+                writer.close()
+                if not writer.frames:
+                    raise ValueError("expected a video with frames, got none; save it anew")
+            shares = {name: round(total / writer.frames, 6) for name, total in totals.items()}
+            found = {"frames": writer.frames, "fps": reader.fps, "shares": shares}
+            write_json(description, last | found)
+            self.done += 1
+            say(f"{source.path} -> {overlay}, {writer.frames} frames: {_largest(shares)}")
+
+    def _frames(
+        self, source: media.Source, reader: media.VideoReader, writer: media.VideoWriter
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """Write the overlay of every frame.
+
+        Returns:
+            The sum of each class's shares, and the description of the last frame.
+        """
+        totals, last = dict.fromkeys(self.vocabulary.class_names, 0.0), {}
+        length = min(filter(None, (reader.length, self.max_frames)), default=None)
+        try:
+            with tqdm(total=length, unit="frame", file=sys.stderr) as bar:
+                for frames in reader.batches(self.batch_size, self.max_frames):
+                    for result in self.predictor.batch(frames, self.vocabulary):
+                        writer.write(result.overlay(legend="fixed"))
+                        for name, share in result.shares.items():
+                            totals[name] += share
+                        last = _with_source(result, source).describe()
+                    bar.update(len(frames))
+        except KeyboardInterrupt:
+            if not source.is_camera:
+                raise
+        return totals, last
+
+    @contextlib.contextmanager
+    def _reporting(self, *sources: media.Source) -> Iterator[None]:
+        """Report what a user can mend and go on; stop where every other source would fail, too."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            message = _OUT_OF_MEMORY if _is_out_of_memory(error) else one_line(error)
+            if message is None or os.environ.get(TRACEBACK_VARIABLE, "0") != "0":
+                raise
+            if isinstance(error, OSError) and error.errno in _FATAL:
+                raise ResultsError(
+                    f"expected to write results to {str(self.output)!r}, got {error.strerror}; "
+                    "make room or choose another --output"
+                ) from error
+            self.failed += len(sources)
+            for source in sources:
+                name = str(source.path)
+                complain(f"error: {message if name in message else f'{name}: {message}'}")
+
+
+def _with_source(result: Segmentation, source: media.Source) -> Segmentation:
+    name = f"camera {source.path}" if source.is_camera else str(source.path)
+    return dataclasses.replace(result, source=name)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch raises a plain RuntimeError.
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
+def _largest(shares: dict[str, float], count: int = 5) -> str:
+    """The classes with most pixels, in words."""
+    names = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
+    text = ", ".join(f"{name} {shares[name]:.1%}" for name in names[:count])
+    return f"{text} and {len(names) - count} more" if len(names) > count else text
+
+
+def say(line: str) -> None:
+    """Write a line to standard output, above the progress bar."""
+    with tqdm.external_write_mode(file=sys.stdout):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error, above the progress bar."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        sys.stderr.write(f"{line}\n")

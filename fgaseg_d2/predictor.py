@@ -1,0 +1,200 @@
+"""Pictures and words -> segmentations, for people who want three lines of Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from PIL import Image
+
+import fgaseg_d2.data  # noqa: F401 (registers datasets, whose classes are the default words)
+from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.config_files import load_config
+from fgaseg_d2.files import read_image
+from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.vocabulary import Vocabulary
+
+Picture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
+Words: TypeAlias = Vocabulary | str | os.PathLike | Iterable[str | Iterable[str]]
+
+_MAX_SCORES = 2**28  # scores of one picture, K x H x W: 1 GiB of float32
+
+
+class OpenVocabPredictor:
+    """Segments pictures by the words that it is given.
+
+    Example::
+
+        predictor = OpenVocabPredictor("tiny")
+        segmentation = predictor("scene.png", ["red house", "tree", "sky"])
+        segmentation.save("output", "scene")
+
+    Args:
+        config: name of a bundled configuration ("tiny", "vitb16_384"), path of a YAML file, or a
+            configuration.
+        weights: a checkpoint; None takes the configuration's, "" random weights.
+        device: such as "cuda" or "cpu"; None takes the configuration's, by default the GPU if there
+            is one.
+        opts: configuration keys and values in turn, such as ("INPUT.MIN_SIZE_TEST", 512).
+
+    Raises:
+        FileNotFoundError: no such configuration or weights.
+        ValueError: a wrong key, value or device.
+        PretrainedWeightsError: CLIP's pretrained weights could not be fetched or read.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | CfgNode = "tiny",
+        weights: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        opts: Sequence[Any] = (),
+    ) -> None:
+        self.cfg = load_config(config, opts, weights, device)
+        self.model = build_model(self.cfg).eval()
+        self.weights_summary = self._load_weights()
+
+    def __call__(self, image: Picture, vocabulary: Words | None = None) -> Segmentation:
+        """Segment one picture.
+
+        Args:
+            image: a path, a PIL image, or an array H x W x 3 of uint8 in RGB (also grey, RGBA, or
+                16 bits).
+            vocabulary: what ``Vocabulary.coerce`` takes: "cat|kitten,dog", ["cat", "dog"], a file,
+                a benchmark's name, or a Vocabulary; None: :attr:`default_vocabulary`.
+
+        Raises:
+            FileNotFoundError: no such picture or class list.
+            ValueError: not a picture, or not a vocabulary.
+        """
+        return self.batch([image], vocabulary)[0]
+
+    def batch(
+        self, images: Iterable[Picture], vocabulary: Words | Sequence[Vocabulary] | None = None
+    ) -> list[Segmentation]:
+        """Segment several pictures in one pass; their sizes may differ.
+
+        Args:
+            images: pictures as in a call.
+            vocabulary: words as in a call, for all pictures; or a list with one ``Vocabulary`` for
+                each picture.
+
+        Raises:
+            FileNotFoundError, ValueError: as a call; or a list of vocabularies of another length.
+        """
+        images = list(images)
+        vocabularies = self._vocabularies(vocabulary, len(images))
+        pictures = [read_image(image) for image in images]
+        inputs = [
+            self._prepare(picture, words)
+            for picture, words in zip(pictures, vocabularies, strict=True)
+        ]
+        if not inputs:
+            return []
+        with torch.no_grad():
+            outputs = self.model(inputs)
+        return [
+            Segmentation(
+                image=picture,
+                labels=_labels(output["sem_seg"], picture.shape[:2]),
+                scores=output["sem_seg"],
+                vocabulary=words,
+                source=_source(image),
+                weights=self.weights_summary,
+            )
+            for image, picture, words, output in zip(
+                images, pictures, vocabularies, outputs, strict=True
+            )
+        ]
+
+    @property
+    def default_vocabulary(self) -> Vocabulary | None:
+        """The configuration's own words, None if it has none."""
+        return self.model.test_vocabulary
+
+    def _vocabularies(
+        self, words: Words | Sequence[Vocabulary] | None, count: int
+    ) -> list[Vocabulary]:
+        """One vocabulary for each of ``count`` pictures."""
+        if words is None:
+            words = self.default_vocabulary
+        if words is None:
+            raise ValueError(
+                "expected words to look for, got none, and the configuration has none of its own; "
+                "give some, such as 'cat,dog'"
+            )
+        own = [
+            item
+            for item in (words if isinstance(words, (list, tuple)) else ())
+            if isinstance(item, Vocabulary)
+        ]
+        if not own:
+            return [Vocabulary.coerce(cast(Words, words))] * count
+        if len(own) != count:
+            raise ValueError(
+                f"expected one vocabulary for each of {count} pictures, got {len(own)}; give as "
+                "many, or a single one for all"
+            )
+        return own
+
+    def _prepare(self, picture: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Resize as Detectron2's DefaultPredictor does, and order the channels for the model."""
+        height, width = picture.shape[:2]
+        shape = T.ResizeShortestEdge.get_output_shape(
+            height, width, self.cfg.INPUT.MIN_SIZE_TEST, self.cfg.INPUT.MAX_SIZE_TEST
+        )
+        # A picture of very few rows or columns would lose them all.
+        shape = tuple(max(1, side) for side in shape)
+        resized = T.ResizeTransform(height, width, *shape).apply_image(picture)
+        if self.cfg.INPUT.FORMAT == "BGR":
+            resized = resized[:, :, ::-1]
+        image = torch.from_numpy(np.array(resized.transpose(2, 0, 1), np.float32))
+        height, width = _score_size(height, width, len(vocabulary))
+        return {"image": image, "height": height, "width": width, "vocabulary": vocabulary}
+
+    def _load_weights(self) -> str:
+        """Load MODEL.WEIGHTS and say in words what the model has."""
+        checkpointer = FGASegCheckpointer(self.model, allow_partial=self.cfg.MODEL.WEIGHTS_PARTIAL)
+        checkpointer.load(self.cfg.MODEL.WEIGHTS)
+        if self.cfg.MODEL.WEIGHTS:
+            return checkpointer.report.summary()
+        total = sum(parameter.numel() for parameter in self.model.parameters())
+        pretrained = self.cfg.MODEL.CLIP.PRETRAINED
+        if not pretrained:
+            return (
+                f"random weights (none of {total:,} parameters was trained), so the result means "
+                "nothing"
+            )
+        clip = sum(parameter.numel() for parameter in self.model.clip_parameters())
+        return (
+            f"CLIP's pretrained weights {pretrained!r} for {clip:,} of {total:,} parameters and "
+            "random ones for the rest, so the result means nothing"
+        )
+
+
+def _score_size(height: int, width: int, channels: int) -> tuple[int, int]:
+    """The picture's size, or one of the same shape at which the scores fit the memory."""
+    ratio = min(1.0, (_MAX_SCORES / (channels * height * width)) ** 0.5)
+    return max(1, int(height * ratio)), max(1, int(width * ratio))
+
+
+def _labels(scores: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Best class of every pixel, H x W int32, enlarged where the scores were kept small."""
+    labels = scores.argmax(0).to(torch.int32).cpu().numpy()
+    if labels.shape == size:
+        return labels
+    rows = np.arange(size[0]) * labels.shape[0] // size[0]
+    columns = np.arange(size[1]) * labels.shape[1] // size[1]
+    return labels[rows[:, None], columns]
+
+
+def _source(image: Picture) -> str:
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    return str(getattr(image, "filename", ""))

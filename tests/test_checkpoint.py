@@ -1,0 +1,137 @@
+"""Checkpoints: what is recognised, what is refused, and that no code runs."""
+
+import json
+import pickle
+
+import pytest
+import safetensors.torch
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils.file_io import PathManager
+
+from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.reference_names import from_reference, is_reference
+from tests.conftest import build, build_small
+from tests.reference import GOLDEN
+
+
+@pytest.fixture(scope="module")
+def state():
+    return build_small(seed=7).state_dict()
+
+
+def same(model, state):
+    return all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["pth", "bare pth", "safetensors"])
+def test_own_checkpoints_load_whatever_they_are_wrapped_in(kind, state, tmp_path):
+    path = tmp_path / f"model.{kind.split()[-1]}"
+    if kind == "safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(state if kind == "bare pth" else {"model": state, "iteration": 3}, path)
+    model = build_small(seed=1)
+    checkpointer = FGASegCheckpointer(model)
+    checkpointer.load(str(path))
+    assert same(model, state)
+    report = checkpointer.report
+    assert report.loaded == report.total == sum(p.numel() for p in model.parameters())
+    assert (report.kind, report.missing, report.unexpected) == ("fgaseg_d2", (), ())
+    assert f"{report.total:,} of {report.total:,} parameters from {path}" in report.summary()
+
+
+def test_a_half_matching_checkpoint_is_refused_unless_asked_for(state, tmp_path):
+    half = {n: t for n, t in state.items() if not n.startswith("text_encoder.")}
+    half["something.else"] = torch.zeros(3)
+    torch.save(half, tmp_path / "half.pth")
+    model = build_small(seed=1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match="lacks or has in another shape .*text_encoder"):
+        FGASegCheckpointer(model).load(str(tmp_path / "half.pth"))
+    assert same(model, before)
+    checkpointer = FGASegCheckpointer(model, allow_partial=True)
+    checkpointer.load(str(tmp_path / "half.pth"))
+    assert checkpointer.report.unexpected == ("something.else",)
+    assert all(name.startswith("text_encoder.") for name in checkpointer.report.missing)
+    assert "left over" in checkpointer.report.summary()
+
+
+def test_a_checkpoint_of_another_size_is_refused(state, tmp_path):
+    torch.save(state, tmp_path / "model.pth")
+    wider = build_small("MODEL.FGASEG.HIDDEN_DIM", 64)
+    with pytest.raises(ValueError, match="in another shape"):
+        FGASegCheckpointer(wider).load(str(tmp_path / "model.pth"))
+
+
+def test_what_is_no_checkpoint_gives_one_clear_line(state, tmp_path):
+    model = build_small()
+    torch.save(state, tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    files = {
+        "cut.pth": whole[: len(whole) // 2],
+        "text.pth": b"hello",
+        "empty.pth": b"",
+        "cut.safetensors": b"\x10\x00\x00\x00\x00\x00\x00\x00{}",
+    }
+    torch.save({"model": [1, 2, 3]}, tmp_path / "list.pth")
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*files, "list.pth"):
+        with pytest.raises(ValueError, match=f"expected a checkpoint .*{name}") as caught:
+            FGASegCheckpointer(model).load(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="MODEL.WEIGHTS"):
+        FGASegCheckpointer(model).load(str(tmp_path / "missing.pth"))
+
+
+class _Bomb:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("name", ["bomb.pth", "bomb.pkl", "bomb.pyth"])
+def test_loading_runs_no_code(name, tmp_path):
+    (tmp_path / name).write_bytes(pickle.dumps({"model": _Bomb(tmp_path / "exploded")}))
+    with pytest.raises(ValueError, match="expected a"):
+        FGASegCheckpointer(build_small()).load(str(tmp_path / name))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_the_references_names_are_translated_one_to_one():
+    shapes = json.loads((GOLDEN / "manifest_vitb16_fast_cat.json").read_text())
+    shapes = {name: shape for name, shape in shapes.items() if "attn_mask" not in name}
+    reference = {name: torch.empty(shape) for name, shape in shapes.items()}
+    assert is_reference(reference)
+    translated = from_reference(reference)
+    assert not is_reference(translated)
+    # Each packed bias becomes three; the temperature is no part of a segmenter.
+    packed = sum(name.endswith("attn.in_proj_bias") and "clip_model" in name for name in reference)
+    assert len(translated) == len(reference) + 2 * packed - 1
+    assert not [name for name in translated if "predictor" in name]
+
+
+def test_no_checkpoint_is_said_so():
+    checkpointer = FGASegCheckpointer(build_small())
+    checkpointer.load("")
+    assert "none of" in checkpointer.report.summary()
+
+
+def test_unknown_weights_of_the_package_name_those_there_are():
+    with pytest.raises(FileNotFoundError, match="there are: .*safetensors"):
+        PathManager.get_local_path("fgaseg_d2://no-such.safetensors")
+
+
+def test_detectron2s_own_checkpointer_reads_the_weights_of_the_package(tmp_path):
+    model = build("configs/fgaseg/tiny.yaml")
+    path = "fgaseg_d2://storybook_vit8.safetensors"
+    DetectionCheckpointer(model).load(path)
+    loaded = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    other = build("configs/fgaseg/tiny.yaml", seed=5)
+    checkpointer = FGASegCheckpointer(other)
+    checkpointer.load(path)
+    assert checkpointer.report.loaded == checkpointer.report.total
+    assert same(other, loaded)

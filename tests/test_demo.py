@@ -1,0 +1,165 @@
+"""The demo's command line, as a person would use it."""
+
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.demo_tools import RANDOM, demo, in_process, last_line, write_picture, write_video
+
+
+@pytest.fixture
+def main(monkeypatch, capfd):
+    """The demo's main function; returns exit code and what was written."""
+    return in_process(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def good_run(tmp_path_factory):
+    """One run over all that there is: two folders, equal names, a glob, a video, a bad picture."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_picture(folder / "one" / "scene.png")
+    write_picture(folder / "two" / "scene.jpg", (50, 70), 1)
+    write_picture(folder / "two" / "with blank [1].png", (31, 17), 2)
+    (folder / "two" / "broken.png").write_bytes(b"no picture")
+    (folder / "two" / "notes.txt").write_text("not looked at")
+    write_video(folder / "clip.mp4")
+    result = demo(
+        *("--input", "one/scene.png", "two", "one/*.png", "clip.mp4"),
+        *("--vocab", "red house,tree|pine,blue sky", "--background", "wall, floor"),
+        *("--batch-size", 2, "--output", "results/new", *RANDOM),
+        cwd=folder,
+    )
+    return folder, folder / "results" / "new", result
+
+
+def test_a_bad_picture_is_reported_and_the_rest_done(good_run):
+    _, _, result = good_run
+    assert result.returncode == 1, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "two/broken.png" in errors[0]
+    assert "Traceback" not in result.stderr
+    assert last_line(result.stdout) == "4 of 5 done, results in results/new"
+    assert "picture" in result.stderr  # the progress bar
+
+
+def test_every_result_is_there_and_nothing_else(good_run):
+    _, output, _ = good_run
+    assert sorted(path.name for path in output.iterdir()) == [
+        "clip.json",
+        "clip_overlay.mp4",
+        "scene.json",
+        "scene_2.json",
+        "scene_2_labels.png",
+        "scene_2_overlay.jpg",
+        "scene_labels.png",
+        "scene_overlay.png",
+        "with blank [1].json",
+        "with blank [1]_labels.png",
+        "with blank [1]_overlay.png",
+    ]
+
+
+def test_results_fit_the_pictures(good_run):
+    folder, output, _ = good_run
+    for stem, size in (("scene", (60, 40)), ("scene_2", (50, 70))):
+        content = json.loads((output / f"{stem}.json").read_text())
+        labels = np.asarray(Image.open(output / f"{stem}_labels.png"))
+        assert labels.shape == size[::-1]
+        assert list(content["shares"]) == ["red house", "tree", "blue sky", "background"]
+        for index, share in enumerate(content["shares"].values()):
+            assert share == pytest.approx((labels == index).mean(), abs=1e-5)
+        assert (folder / content["image"]).is_file()
+        assert content["vocabulary"]["classes"] == [["red house"], ["tree", "pine"], ["blue sky"]]
+        assert content["vocabulary"]["background"] == ["wall", "floor"]
+        assert "random weights" in content["weights"]
+
+
+def test_video_keeps_its_frames(good_run):
+    _, output, _ = good_run
+    content = json.loads((output / "clip.json").read_text())
+    assert content["frames"] == 5
+    assert (content["width"], content["height"]) == (64, 48)
+    assert sum(content["shares"].values()) == pytest.approx(1, abs=1e-4)
+    video = cv2.VideoCapture(str(output / "clip_overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+    assert video.read()[0]
+
+
+def test_says_weights_and_words(good_run):
+    _, _, result = good_run
+    assert "weights: random weights (none of " in result.stdout
+    assert "means nothing" in result.stdout
+    assert "4 classes: red house, tree, blue sky, background" in result.stdout
+
+
+def test_help_answers_at_once(tmp_path):
+    start = time.perf_counter()
+    result = demo("--help", cwd=tmp_path)
+    assert time.perf_counter() - start < 1.5
+    assert result.returncode == 0
+    assert "--vocab" in result.stdout
+
+
+def test_own_words_of_the_configuration(main, tmp_path):
+    write_picture(tmp_path / "a.png")
+    code, output, _ = main(
+        "--input", tmp_path / "a.png", "--output", tmp_path / "new", "--synonyms", "mean", *RANDOM
+    )
+    assert code == 0
+    assert "the own words of tiny" in output
+
+
+def test_missing_clip_weights_are_said_loudly(main, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    write_picture(tmp_path / "a.png")
+    code, output, errors = main(
+        *("--input", tmp_path / "a.png", "--vocab", "cat,dog", "--output", tmp_path / "new"),
+        *("--opts", "MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", "ViT-B-32-quickgelu"),
+        *("MODEL.CLIP.PRETRAINED", "openai"),
+    )
+    assert code == 0, errors
+    assert "RANDOM WEIGHTS" in errors
+    assert "means NOTHING" in errors
+    assert "random weights" in output
+    assert "Traceback" not in errors
+
+
+class Camera:
+    """Stands for OpenCV's capture of a camera: three frames, then the user presses Ctrl-C."""
+
+    frames = 0
+
+    def isOpened(self):  # noqa: N802 (OpenCV's name)
+        return True
+
+    def get(self, _):
+        return 0.0
+
+    def read(self):
+        self.frames += 1
+        if self.frames > 3:
+            raise KeyboardInterrupt
+        return True, np.zeros((48, 64, 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+def test_ctrl_c_finishes_the_video_of_a_camera(main, tmp_path, monkeypatch):
+    files = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda it: Camera() if it == 5 else files(it))
+    code, text, errors = main("--webcam", "5", "--vocab", "cat", "--output", tmp_path, *RANDOM)
+    assert code == 0, errors
+    assert "3 frames" in text
+    content = json.loads((tmp_path / "webcam5.json").read_text())
+    assert (content["image"], content["frames"]) == ("camera 5", 3)
+    assert cv2.VideoCapture(str(tmp_path / "webcam5_overlay.mp4")).get(7) == 3

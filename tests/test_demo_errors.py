@@ -1,0 +1,140 @@
+"""What the demo says to bad input, and what it leaves behind."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.demo_tools import (
+    DEMO,
+    RANDOM,
+    environment,
+    in_process,
+    last_line,
+    write_picture,
+    write_video,
+)
+
+
+@pytest.fixture
+def main(monkeypatch, capfd):
+    """The demo's main function; returns exit code and what was written."""
+    return in_process(monkeypatch, capfd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "one of the arguments --input --webcam is required"),
+        (("--input",), "expected at least one argument"),
+        (("--input", "a.png", "--webcam"), "not allowed with"),
+        (("--input", "none.png"), "got 'none.png'"),
+        (("--input", "*.none"), "a glob that fits some, got '*.none'"),
+        (("--input", "."), "a folder with pictures or videos"),
+        (("--input", "a.png", "--batch-size", "0"), "a whole number from 1, got '0'"),
+        (("--input", "a.png", "--synonyms", "min"), "invalid choice"),
+        (("--input", "a.png", "--background-threshold", "high"), "invalid float"),
+        (("--input", "a.png", "--vocabulary", "cat"), "unrecognized arguments"),
+    ],
+)
+def test_wrong_command_line_answers_at_once(main, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    start = time.perf_counter()
+    code, output, errors = main(*arguments)
+    assert time.perf_counter() - start < 1
+    assert code == 2
+    assert output == ""
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert reason in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--vocab", ""), "got nothing"),
+        (("--vocab", "cat,,dog"), "got an empty one"),
+        (("--vocab", "cat,cat"), "every name once"),
+        (("--vocab", "words.txt"), "got nothing; check the path"),
+        (("--vocab", "ade20k_151"), "did you mean 'ade20k_150'"),
+        (("--vocab", "cat", "--background", "cat"), "no class"),
+        (("--vocab", "cat", "--background-threshold", "2"), "from 0 (off) to 1, got 2.0"),
+        (("--config-file", "tinny"), "did you mean 'tiny'"),
+        (("--weights", "none.pth"), "weights at 'none.pth'"),
+        (("--weights", "a.png"), "expected a checkpoint"),
+        ((*RANDOM, "MODEL.CLIP.PRETRAINED", "a.png"), "expected to load the pretrained CLIP"),
+        (("--device", "gpu"), "got 'gpu'"),
+        (("--opts", "MODEL.WEIGHT", "a"), "did you mean MODEL.WEIGHTS"),
+        (("--opts", "MODEL.WEIGHTS"), "pairs"),
+        (("--opts", "DATASETS.TEST", "()", "MODEL.WEIGHTS", ""), "expected --vocab"),
+    ],
+)
+def test_wrong_words_and_model(main, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "a.png")
+    code, _, errors = main("--input", "a.png", *arguments)
+    assert code == 2, errors
+    assert last_line(errors).startswith("error: ")
+    assert reason in last_line(errors)
+    assert not list((tmp_path / "output" / "demo").iterdir())
+
+
+def test_output_that_cannot_be_written(main, tmp_path):
+    write_picture(tmp_path / "a.png")
+    (tmp_path / "file").touch()
+    code, _, errors = main("--input", tmp_path / "a.png", "--output", tmp_path / "file")
+    assert code == 1
+    assert errors.startswith("error: expected a folder that can be written for --output")
+    assert errors.count("\n") == 1
+
+
+def test_full_disk_stops_in_one_line(main, tmp_path, monkeypatch):
+    from fgaseg_d2 import segmentation
+
+    def full(path, image):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(segmentation, "write_image", full)
+    for name in ("a.png", "b.png"):
+        write_picture(tmp_path / name)
+    output = tmp_path / "output"
+    code, _, errors = main("--input", tmp_path, "--vocab", "cat", "--output", output, *RANDOM)
+    assert code == 1
+    assert last_line(errors).startswith("error: expected to write results")
+    assert "No space left on device" in last_line(errors)
+    assert "Traceback" not in errors
+
+
+def test_bad_video(main, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    output = tmp_path / "new"
+    code, text, errors = main("--input", tmp_path, "--vocab", "cat", "--output", output, *RANDOM)
+    assert code == 1
+    assert f"got '{tmp_path / 'broken.mp4'}'" in errors
+    assert not list(output.iterdir())
+    assert last_line(text).startswith("0 of 1 done")
+
+
+def test_interruption_leaves_no_half_video(tmp_path):
+    write_video(tmp_path / "long.mp4", frames=500)
+    process = subprocess.Popen(
+        [sys.executable, str(DEMO), "--input", "long.mp4", "--vocab", "cat,dog", *RANDOM],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("looking for"):
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert last_line(errors) == "error: interrupted after 0 of 1"
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "output" / "demo").iterdir())

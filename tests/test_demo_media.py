@@ -1,0 +1,117 @@
+"""What the demo finds in paths, folders and globs, and its videos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DEMO = Path(__file__).parent.parent / "demo"
+
+
+@pytest.fixture
+def media(monkeypatch):
+    """The demo's module for pictures and videos."""
+    monkeypatch.syspath_prepend(str(DEMO))
+    import media as module
+
+    return module
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Some files; find_sources looks at names only."""
+    for name in ("a/x.png", "a/X.jpg", "b/x.png", "b/y [1].JPG", "b/clip.mp4", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stems(sources):
+    return {str(source.path): source.stem for source in sources}
+
+
+def test_folders_globs_and_paths(media, tree):
+    found = stems(media.find_sources(["a", "b/*.png", "b/y [1].JPG", "b/notes.txt"], Path("out")))
+    assert list(found) == ["a/X.jpg", "a/x.png", "b/x.png", "b/y [1].JPG", "b/notes.txt"]
+
+
+def test_equal_names_get_numbers_capitals_aside(media, tree):
+    found = stems(media.find_sources(["a", "b"], Path("out")))
+    assert found["a/X.jpg"] == "X"
+    assert found["a/x.png"] == "x_2"
+    assert found["b/x.png"] == "x_3"
+    assert len({stem.casefold() for stem in found.values()}) == len(found)
+
+
+def test_each_file_once(media, tree):
+    patterns = ["b/x.png", "b/*.png", str(tree / "b" / "x.png"), "a/../b/x.png"]
+    assert list(stems(media.find_sources(patterns, Path("out")))) == ["b/x.png"]
+
+
+def test_globs_reach_into_folders(media, tree):
+    found = stems(media.find_sources(["**/*.png"], Path("out")))
+    assert list(found) == ["a/x.png", "b/x.png"]
+
+
+def test_results_never_have_the_path_of_a_source(media, tree):
+    for name in ("p.png", "p_labels.png", "q.jpg", "q_overlay.jpg"):
+        (tree / "a" / name).touch()
+    sources = media.find_sources(["a"], tree / "a")
+    originals = {Path(source.path).resolve() for source in sources}
+    results = [path for source in sources for path in source.outputs(tree / "a")]
+    assert len(set(results)) == len(results)
+    assert not originals & {path.resolve() for path in results}
+    assert stems(sources)["a/p.png"] == "p_2"
+
+
+@pytest.mark.parametrize("pattern", ["none.png", "*.none", "c", "https://example.org/a.png"])
+def test_nothing_there(media, tree, pattern):
+    (tree / "c").mkdir()
+    with pytest.raises(FileNotFoundError, match="expected a .*got"):
+        media.find_sources(["a", pattern], Path("out"))
+
+
+def test_kinds(media):
+    assert media.Source(Path("a.MOV"), "a").is_video
+    assert media.Source(0, "webcam0").is_camera
+    assert not media.Source(Path("a.png"), "a").is_video
+    assert media.Source(Path("a.JPEG"), "a").overlay_suffix == ".jpg"
+    assert media.Source(Path("a.bmp"), "a").overlay_suffix == ".png"
+
+
+def test_video_round_trip(media, tmp_path):
+    writer = media.VideoWriter(tmp_path / "v.mp4", 12.5)
+    for number in range(7):
+        writer.write(np.full((48, 64, 3), (200, 20 * number, 0), np.uint8))
+    writer.close()
+    reader = media.VideoReader(media.Source(tmp_path / "v.mp4", "v"))
+    assert (reader.length, reader.fps) == (7, 12.5)
+    batches = list(reader.batches(3))
+    reader.close()
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    frames = np.stack([frame.mean((0, 1)) for batch in batches for frame in batch])
+    assert np.abs(frames[:, 0] - 200).max() < 8  # red came back as red
+    assert np.abs(frames[:, 1] - 20 * np.arange(7)).max() < 8
+    reader = media.VideoReader(media.Source(tmp_path / "v.mp4", "v"))
+    assert [len(batch) for batch in reader.batches(3, limit=4)] == [3, 1]
+
+
+def test_lost_frames_are_noticed(media, tmp_path):
+    writer = media.VideoWriter(tmp_path / "v.mp4", 5)
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.frames = 9
+    with pytest.raises(OSError, match="expected to write 9 frames, got 1"):
+        writer.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all"])
+def test_bad_videos(media, tmp_path, content):
+    (tmp_path / "a.mkv").write_bytes(content)
+    with pytest.raises(ValueError, match="a video that OpenCV can open"):
+        media.VideoReader(media.Source(tmp_path / "a.mkv", "a"))
+
+
+def test_no_camera(media):
+    with pytest.raises(ValueError, match="a camera that OpenCV can open, got '77'"):
+        media.VideoReader(media.Source(77, "webcam77"))
