@@ -203,9 +203,7 @@ def test_pretrained_weights_come_from_a_file(tmp_path):
     torch.save(clip.state_dict(), path)
     model = build_small("MODEL.CLIP.PRETRAINED", str(path))
     assert torch.equal(model.backbone.visual.conv1.weight, clip.visual.conv1.weight)
-    assert torch.equal(
-        model.text_encoder.clip.token_embedding.weight, clip.token_embedding.weight
-    )
+    assert torch.equal(model.text_encoder.clip.token_embedding.weight, clip.token_embedding.weight)
 
 
 def test_pretrained_weights_are_not_fetched_when_a_checkpoint_brings_them():

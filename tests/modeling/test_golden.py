@@ -80,7 +80,8 @@ def test_sliding_window(reference_model):
 
 
 def test_early_rejection(reference_model):
-    model, record = reference_model("vitb16_fast_cat", *POOL_2, *FAST), golden("vitb16_fast_cat_t24")
+    model = reference_model("vitb16_fast_cat", *POOL_2, *FAST)
+    record = golden("vitb16_fast_cat_t24")
     _, _, logits = run(model, record)
     logits, probability = logits[..., ::2, ::2], record["logits"]
     kept = probability > 0
