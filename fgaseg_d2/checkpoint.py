@@ -2,19 +2,17 @@
 
 import dataclasses
 import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import safetensors.torch
-import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.utils.file_io import PathManager
-from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
-from torch import nn
+from torch import Tensor, nn
 
+from .catseg import complete_catseg, is_catseg
+from .checkpoint_files import fetch_checkpoint, is_url, read_checkpoint
 from .reference_names import from_reference, is_reference
 
-BUNDLED = "fgaseg_d2://"
+OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +21,12 @@ class LoadReport:
 
     Args:
         path: what was loaded, "" for nothing.
-        kind: "fgaseg_d2" or "FGA-seg".
+        kind: "fgaseg_d2", "FGA-seg" or "CAT-Seg".
         loaded, total: numbers (not tensors) that came from the checkpoint, and in the model.
         missing: names of the model's tensors that the checkpoint lacks or has in another shape.
         unexpected: names in the checkpoint that the model lacks.
+        added: names of FGAseg's parts that CAT-Seg does not have, set so that the model computes
+            what CAT-Seg does.
     """
 
     path: str
@@ -35,12 +35,15 @@ class LoadReport:
     total: int
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people."""
         if not self.path:
             return f"no checkpoint: none of {self.total:,} parameters loaded"
         text = f"{self.loaded:,} of {self.total:,} parameters from {self.path} ({self.kind} format)"
+        if self.added:
+            text += f"; {len(self.added)} tensors of FGAseg's own parts start without effect"
         if self.missing:
             text += f"; {len(self.missing)} tensors missing"
         if self.unexpected:
@@ -92,6 +95,8 @@ class FGASegCheckpointer(DetectionCheckpointer):
             ValueError: the file is no checkpoint, is damaged, or does not fit the model.
         """
         self._path = path
+        if is_url(path):
+            return super().load(fetch_checkpoint(path), checkpointables)
         if path and "://" not in path and not os.path.isfile(path):
             raise FileNotFoundError(
                 f"expected MODEL.WEIGHTS to be a checkpoint, got {path}, which is not a file; "
@@ -101,7 +106,7 @@ class FGASegCheckpointer(DetectionCheckpointer):
 
     def _torch_load(self, f: str) -> dict[str, Any]:
         """Detectron2 asks for a file that is not in one of its own old formats."""
-        return read_checkpoint(f)
+        return read_checkpoint(self._path if is_url(self._path) else f)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         # Detectron2 would unpickle these, which can run code.
@@ -113,21 +118,26 @@ class FGASegCheckpointer(DetectionCheckpointer):
         return super()._load_file(filename)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        state, kind = checkpoint["model"], "fgaseg_d2"
-        if is_reference(state):
-            state, kind = from_reference(state), "FGA-seg"
-            checkpoint = checkpoint | {"model": state}
         wanted = self.model.state_dict()
-        fitting = {n for n, t in state.items() if n in wanted and wanted[n].shape == t.shape}
+        state, kind = recognise(checkpoint["model"])
+        added: tuple[str, ...] = ()
+        loadable = state
+        if kind == CAT_SEG:
+            loadable = complete_catseg(state, wanted)
+            added = tuple(name for name in loadable if name not in state)
+            self._warn_about_added_parts()
+        checkpoint = checkpoint | {"model": loadable}
+        fitting = {n for n, t in loadable.items() if n in wanted and wanted[n].shape == t.shape}
         # Step counters of BatchNorm: other code leaves them out, and nothing here reads them.
         missing = [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")]
         self.report = LoadReport(
             self._path,
             kind,
-            sum(p.numel() for n, p in self.model.named_parameters() if n in fitting),
+            sum(p.numel() for n, p in self.model.named_parameters() if n in fitting & state.keys()),
             _count(self.model),
             tuple(missing),
             tuple(n for n in state if n not in wanted),
+            added,
         )
         if missing and not self.allow_partial:
             raise ValueError(
@@ -139,85 +149,36 @@ class FGASegCheckpointer(DetectionCheckpointer):
         self.logger.info("Loaded %s", self.report.summary())
         return incompatible
 
+    def _warn_about_added_parts(self) -> None:
+        """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
+        for name, parameter in self.model.named_parameters():
+            if name.endswith("p2tformer.gamma") and not parameter.requires_grad:
+                self.logger.warning(
+                    "gamma is 0 after a CAT-Seg checkpoint and does not train: the P2Tformer stays "
+                    "without effect; set MODEL.FGASEG.P2T.GAMMA_TRAINABLE True."
+                )
+            elif name.endswith("early_rejection.heads.0.weight"):
+                self.logger.warning(
+                    "CAT-Seg has no early rejection: until its heads are trained, the fast variant "
+                    "drops classes at random; set MODEL.FGASEG.FAST.ENABLED False to use the "
+                    "checkpoint as it is."
+                )
 
-def read_checkpoint(path: str) -> dict[str, Any]:
-    """Read tensors and plain containers from a file, never code.
+
+def recognise(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Tell whose checkpoint it is, and give its tensors the names of this package.
 
     Args:
-        path: a local .safetensors file, or one written by torch.save.
+        state: the tensors of a checkpoint of this package, of FGA-seg or of CAT-Seg.
 
     Returns:
-        The state dict under "model", with whatever else the file holds beside it.
-
-    Raises:
-        ValueError: the file is damaged or no checkpoint.
+        The translated tensors, and "fgaseg_d2", "FGA-seg" or "CAT-Seg". An FGAseg without any of
+        the parts that it adds is CAT-Seg, whoever trained it.
     """
-    try:
-        loaded: Any
-        if path.endswith(".safetensors"):
-            loaded = safetensors.torch.load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    # Damaged bytes make the readers raise nearly anything.
-    except Exception as error:
-        raise ValueError(
-            f"expected a checkpoint of tensors in {path}, but it cannot be read; it is damaged, "
-            "cut short, or something else. Fetch or save it again."
-        ) from error
-    if isinstance(loaded, dict) and "model" not in loaded:
-        loaded = {"model": loaded}
-    if not isinstance(loaded, dict) or not _is_state(loaded["model"]):
-        raise ValueError(
-            f"expected a checkpoint with named tensors in {path}, got something else; name a "
-            "checkpoint of FGAseg."
-        )
-    return loaded
-
-
-class _BundledWeights(PathHandler):
-    """Makes "fgaseg_d2://NAME" the path of a checkpoint that comes with the package.
-
-    The package holds safetensors, which Detectron2's own checkpointer does not read; so that
-    DefaultPredictor works, the path resolves to a copy in Detectron2's format.
-    """
-
-    def _get_supported_prefixes(self) -> list[str]:
-        return [BUNDLED]
-
-    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        name = path[len(BUNDLED) :]
-        source = Path(__file__).parent / "weights" / name
-        if not source.is_file():
-            known = ", ".join(sorted(p.name for p in source.parent.glob("*.safetensors")))
-            raise FileNotFoundError(
-                f"expected weights that come with fgaseg_d2, got '{name}'; there are: {known}."
-            )
-        folder = Path(get_cache_dir()) / "fgaseg_d2"
-        folder.mkdir(parents=True, exist_ok=True)
-        stamp = f"{source.stat().st_size}-{source.stat().st_mtime_ns}"
-        copy = folder / f"{source.stem}-{stamp}.pth"
-        with file_lock(str(copy)):
-            if not copy.is_file():
-                part = copy.with_suffix(".part")
-                torch.save({"model": safetensors.torch.load_file(source)}, part)
-                part.replace(copy)
-        return str(copy)
-
-    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
-        return open(self._get_local_path(path), mode, buffering=buffering)
-
-
-PathManager.register_handler(_BundledWeights(), allow_override=True)
-
-
-def _is_state(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
-    )
+    kind = OWN
+    if is_reference(state):
+        state, kind = from_reference(state), FGA_SEG
+    return dict(state), CAT_SEG if is_catseg(state) else kind
 
 
 def _count(model: nn.Module) -> int:

@@ -7,6 +7,7 @@ works with the names of this package.
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 HEAD = "sem_seg_head.predictor."
@@ -74,11 +75,17 @@ def _template(pattern: str) -> str:
 
 
 _PATTERNS = [(_compile(theirs), _template(ours)) for theirs, ours in _RULES]
+# Some of our patterns contain others; the longest says most.
+_REVERSE_PATTERNS = [
+    (_compile(ours), _template(theirs))
+    for theirs, ours in sorted(_RULES, key=lambda rule: -len(rule[1]))
+]
 
 # Not weights (masks made at run time), or weights that a segmenter never uses.
 _UNUSED = re.compile(r".*\.attn_mask|pixel_(mean|std)|clip_pixel_(mean|std)|.*\.logit_scale")
 
 _PROJECTION = re.compile(r"(.*\.attn\.)([qkv])_proj_weight")
+_OUR_PROJECTION = re.compile(r"(.*\.resblocks\.\d+\.attn\.)([qkv])_proj\.(weight|bias)")
 _PACKED_BIAS = re.compile(r"(.*\.resblocks\.\d+\.attn\.)in_proj_bias")
 
 
@@ -113,8 +120,47 @@ def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
+def to_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate back: the inverse of :func:`from_reference`.
+
+    Args:
+        state: tensors under our names.
+
+    Returns:
+        The same tensors under FGA-seg's names, which are CAT-Seg's too for the parts it has. Masks
+        and the temperature of CLIP, which nothing here holds, are left out.
+
+    Raises:
+        ValueError: a tensor that the reference has no place for.
+    """
+    converted: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if match := _OUR_PROJECTION.fullmatch(name):
+            stem, letter, what = match.groups()
+            packed = _rename_back(f"{stem}in_proj_bias")
+            if what == "weight":
+                converted[packed.replace("in_proj_bias", f"{letter}_proj_weight")] = tensor
+            elif letter == "q":
+                converted[packed] = torch.cat([state[f"{stem}{x}_proj.bias"] for x in "qkv"])
+        elif name.endswith((".pad_token", ".pad_guidance")):
+            converted[_rename_back(name)] = tensor.reshape(1, 1, -1)
+        else:
+            converted[_rename_back(name)] = tensor
+    return converted
+
+
 def _rename(name: str) -> str:
     for pattern, template in _PATTERNS:
         if match := pattern.fullmatch(name):
             return template.format(*match.groups())
     return name
+
+
+def _rename_back(name: str) -> str:
+    for pattern, template in _REVERSE_PATTERNS:
+        if match := pattern.fullmatch(name):
+            return template.format(*match.groups())
+    raise ValueError(
+        f"expected tensors that FGA-seg has a name for, got {name}; only an FGAseg with a CLIP "
+        "like OpenAI's can be written in its format."
+    )

@@ -1,7 +1,9 @@
 """Models that several tests share."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -14,6 +16,14 @@ from fgaseg_d2.reference_names import from_reference
 from tests.reference import drawn_state
 
 ROOT = Path(__file__).parent.parent
+
+
+def tool(name: str) -> ModuleType:
+    """A program of tools/ as a module; the folder is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def config(path: str, *opts: object) -> CfgNode:

@@ -10,7 +10,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.reference_names import from_reference, is_reference
+from fgaseg_d2.reference_names import from_reference, is_reference, to_reference
 from tests.conftest import build, build_small
 from tests.reference import GOLDEN
 
@@ -112,6 +112,9 @@ def test_the_references_names_are_translated_one_to_one():
     packed = sum(name.endswith("attn.in_proj_bias") and "clip_model" in name for name in reference)
     assert len(translated) == len(reference) + 2 * packed - 1
     assert not [name for name in translated if "predictor" in name]
+    back = {name: tensor.shape for name, tensor in to_reference(translated).items()}
+    del reference["sem_seg_head.predictor.clip_model.logit_scale"]
+    assert back == {name: tensor.shape for name, tensor in reference.items()}
 
 
 def test_no_checkpoint_is_said_so():

@@ -1,0 +1,171 @@
+"""Checkpoint files: fetched, read and written, without running code from them."""
+
+import contextlib
+import http.client
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import safetensors.torch
+import torch
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
+from torch import Tensor
+
+from .files import atomic_path
+
+BUNDLED = "fgaseg_d2://"
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is an address that :func:`fetch_checkpoint` takes."""
+    return path.startswith(("http://", "https://"))
+
+
+def fetch_checkpoint(url: str) -> str:
+    """Download a checkpoint, once.
+
+    Args:
+        url: http:// or https://; a query ("?download=true") is left out, as Detectron2 does.
+
+    Returns:
+        The local path, in iopath's cache folder.
+
+    Raises:
+        OSError: it could not be fetched whole.
+    """
+    parts = urlsplit(url)._replace(query="", fragment="")
+    # iopath's own cache leaves the server's name out, so that two would share a file.
+    folder = Path(get_cache_dir()) / "fgaseg_d2" / parts.netloc.replace(":", "_")
+    try:
+        return PathManager.get_local_path(parts.geturl(), cache_dir=str(folder))
+    # urllib lets the errors of a broken connection through.
+    except (OSError, http.client.HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(
+            f"expected a checkpoint at {url}, but it could not be fetched: {reason}; check the "
+            "address and the network, or give the path of a file."
+        ) from error
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Read tensors and plain containers from a file, never code.
+
+    Args:
+        path: a .safetensors file, or one written by torch.save; local, or an http(s) URL.
+
+    Returns:
+        The state dict under "model", with whatever else the file holds beside it.
+
+    Raises:
+        OSError: there is no such file, or it could not be fetched.
+        ValueError: the file is damaged or no checkpoint.
+    """
+    if not is_url(path):
+        return _read(path, path)
+    local = fetch_checkpoint(path)
+    try:
+        return _read(local, path)
+    except ValueError:
+        # Kept, the damaged file would be taken again next time.
+        with contextlib.suppress(OSError):
+            os.unlink(local)
+        raise
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Tensor]) -> None:
+    """Write a state dict; an interruption leaves no half-written file.
+
+    Args:
+        path: a name that ends in .safetensors or .pth, which says the format.
+        state: tensors by name.
+
+    Raises:
+        ValueError: another ending.
+        OSError: the file cannot be written.
+    """
+    ending = Path(path).suffix
+    if ending not in (".safetensors", ".pth"):
+        raise ValueError(f"expected a name that ends in .safetensors or .pth, got {path}.")
+    # Parts of one larger tensor would be written with all of it, or refused.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    try:
+        with atomic_path(path) as temporary:
+            if ending == ".pth":
+                torch.save({"model": tensors}, temporary)
+            else:
+                safetensors.torch.save_file(tensors, temporary)
+    # Both writers report a full disk as an error of their own.
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise OSError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+
+
+def _read(path: str, source: str) -> dict[str, Any]:
+    try:
+        loaded: Any
+        if path.endswith(".safetensors"):
+            loaded = safetensors.torch.load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    # Damaged bytes make the readers raise nearly anything.
+    except Exception as error:
+        raise ValueError(
+            f"expected a checkpoint of tensors in {source}, but it cannot be read; it is damaged, "
+            "cut short, or something else. Fetch or save it again."
+        ) from error
+    if isinstance(loaded, dict) and "model" not in loaded:
+        loaded = {"model": loaded}
+    if not isinstance(loaded, dict) or not _is_state(loaded["model"]):
+        raise ValueError(
+            f"expected a checkpoint with named tensors in {source}, got something else; name a "
+            "checkpoint of FGAseg."
+        )
+    return loaded
+
+
+class _BundledWeights(PathHandler):
+    """Makes "fgaseg_d2://NAME" the path of a checkpoint that comes with the package.
+
+    The package holds safetensors, which Detectron2's own checkpointer does not read; so that
+    DefaultPredictor works, the path resolves to a copy in Detectron2's format.
+    """
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [BUNDLED]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        name = path[len(BUNDLED) :]
+        source = Path(__file__).parent / "weights" / name
+        if not source.is_file():
+            known = ", ".join(sorted(p.name for p in source.parent.glob("*.safetensors")))
+            raise FileNotFoundError(
+                f"expected weights that come with fgaseg_d2, got '{name}'; there are: {known}."
+            )
+        folder = Path(get_cache_dir()) / "fgaseg_d2"
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = f"{source.stat().st_size}-{source.stat().st_mtime_ns}"
+        copy = folder / f"{source.stem}-{stamp}.pth"
+        with file_lock(str(copy)):
+            if not copy.is_file():
+                part = copy.with_suffix(".part")
+                torch.save({"model": safetensors.torch.load_file(source)}, part)
+                part.replace(copy)
+        return str(copy)
+
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
+        return open(self._get_local_path(path), mode, buffering=buffering)
+
+
+PathManager.register_handler(_BundledWeights(), allow_override=True)
+
+
+def _is_state(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+    )

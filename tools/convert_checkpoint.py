@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Convert a checkpoint between this package's format and that of FGA-seg and CAT-Seg.
+
+python tools/convert_checkpoint.py model_base.pth model_base.safetensors
+python tools/convert_checkpoint.py output/model_final.pth reference.pth --to reference
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns:
+        The parser.
+    """
+    parser = argparse.ArgumentParser(
+        description="Convert a checkpoint: names and layout of the weights, and the kind of file. "
+        "Weights only: the state of an optimiser is left behind."
+    )
+    parser.add_argument(
+        "input",
+        metavar="IN",
+        help="checkpoint of this package, of FGA-seg or of CAT-Seg (.pth or .safetensors), or URL",
+    )
+    parser.add_argument("output", metavar="OUT", help="a new .pth or .safetensors file")
+    parser.add_argument(
+        "--to",
+        choices=("fgaseg_d2", "reference"),
+        default="fgaseg_d2",
+        help="names to write: this package's, or those of the authors' code (%(default)s)",
+    )
+    return parser
+
+
+def convert(source: str, target: str, to: str) -> str:
+    """Convert one file.
+
+    Args:
+        source: path or URL of a checkpoint.
+        target: path to write, .pth or .safetensors.
+        to: "fgaseg_d2" or "reference".
+
+    Returns:
+        What was done, in one line.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        ValueError: no checkpoint of this family, or a target with another ending.
+    """
+    from fgaseg_d2.checkpoint import recognise
+    from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
+    from fgaseg_d2.reference_names import to_reference
+
+    state, kind = recognise(read_checkpoint(source)["model"])
+    if not any(name.startswith("sem_seg_head.") for name in state):
+        raise ValueError(
+            f"expected a checkpoint of FGAseg or CAT-Seg, got {source}, which has other tensors "
+            f"({next(iter(state))}, ...)."
+        )
+    if to == "reference":
+        state = to_reference(state)
+    write_checkpoint(target, state)
+    count = sum(tensor.numel() for tensor in state.values())
+    return f"{source} ({kind}, {len(state)} tensors, {count:,} numbers) -> {target} ({to} names)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code.
+    """
+    options = build_parser().parse_args(arguments)
+    # Only now, so that --help answers at once.
+    from fgaseg_d2.engine import errors
+
+    return errors.run(
+        lambda: sys.stdout.write(f"{convert(options.input, options.output, options.to)}\n")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
