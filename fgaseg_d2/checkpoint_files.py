@@ -89,8 +89,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Tensor]) 
     ending = Path(path).suffix
     if ending not in (".safetensors", ".pth"):
         raise ValueError(f"expected a name that ends in .safetensors or .pth, got {path}.")
-    # Parts of one larger tensor would be written with all of it, or refused.
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    tensors = {name: _alone(tensor.detach().cpu()) for name, tensor in state.items()}
     try:
         with atomic_path(path) as temporary:
             if ending == ".pth":
@@ -100,6 +99,12 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Tensor]) 
     # Both writers report a full disk as an error of their own.
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise OSError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """A part of a larger tensor would be written with all of it, or refused."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _read(path: str, source: str) -> dict[str, Any]:

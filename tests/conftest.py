@@ -1,7 +1,6 @@
 """Models that several tests share."""
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,10 +11,9 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from fgaseg_d2 import add_fgaseg_config
-from fgaseg_d2.reference_names import from_reference
-from tests.reference import drawn_state
 
 ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "data" / "golden"
 
 
 def tool(name: str) -> ModuleType:
@@ -53,22 +51,3 @@ def build_small(*opts: object, seed: int = 0) -> nn.Module:
 def small() -> nn.Module:
     """The smallest model, shared by the tests of a file: do not change it."""
     return build_small()
-
-
-@pytest.fixture(scope="session")
-def reference_model() -> Callable[..., nn.Module]:
-    """Builds ViT-B/16 models with the golden files' weights; keeps the last one built."""
-    last: dict[tuple, nn.Module] = {}
-
-    def build_reference(manifest: str, *opts: object) -> nn.Module:
-        key = (manifest, str(opts))
-        if key not in last:
-            last.clear()
-            model = build("configs/fgaseg/vitb16_384.yaml", "MODEL.CLIP.PRETRAINED", "", *opts)
-            state = from_reference(drawn_state(manifest))
-            missing = model.load_state_dict(state, strict=False).missing_keys
-            assert not [name for name in missing if "num_batches_tracked" not in name]
-            last[key] = model
-        return last[key]
-
-    return build_reference

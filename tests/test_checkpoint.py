@@ -11,8 +11,7 @@ from detectron2.utils.file_io import PathManager
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.reference_names import from_reference, is_reference, to_reference
-from tests.conftest import build, build_small
-from tests.reference import GOLDEN
+from tests.conftest import GOLDEN, build, build_small
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +100,9 @@ def test_loading_runs_no_code(name, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_the_references_names_are_translated_one_to_one():
-    shapes = json.loads((GOLDEN / "manifest_vitb16_fast_cat.json").read_text())
+@pytest.mark.parametrize("manifest", ["vitb16_fast_cat", "catseg_vitb16"])
+def test_the_references_names_are_translated_one_to_one(manifest):
+    shapes = json.loads((GOLDEN / f"manifest_{manifest}.json").read_text())
     shapes = {name: shape for name, shape in shapes.items() if "attn_mask" not in name}
     reference = {name: torch.empty(shape) for name, shape in shapes.items()}
     assert is_reference(reference)

@@ -1,0 +1,1 @@
+"""Agreement with recorded outputs of the authors' code."""
