@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class LoadReport:
             return f"no checkpoint: none of {self.total:,} parameters loaded"
         text = f"{self.loaded:,} of {self.total:,} parameters from {self.path} ({self.kind} format)"
         if self.missing:
-            text += f"; {len(self.missing)} tensors missing"
+            text += f"; {len(self.missing)} tensors missing, which keep their initial values"
         if self.unexpected:
             text += f"; {len(self.unexpected)} left over"
         return text
@@ -97,11 +98,13 @@ class FGASegCheckpointer(DetectionCheckpointer):
                 f"expected MODEL.WEIGHTS to be a checkpoint, got {path}, which is not a file; "
                 "check the path."
             )
-        return super().load(path, checkpointables)
-
-    def _torch_load(self, f: str) -> dict[str, Any]:
-        """Detectron2 asks for a file that is not in one of its own old formats."""
-        return read_checkpoint(f)
+        if path.startswith(BUNDLED):
+            path = str(_bundled_file(path))
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            # Detectron2 leaves this set when loading fails, and then refuses to load again.
+            self._parsed_url_during_load = None
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         # Detectron2 would unpickle these, which can run code.
@@ -110,7 +113,7 @@ class FGASegCheckpointer(DetectionCheckpointer):
                 f"expected a .pth or .safetensors checkpoint, got {filename}; it is read by "
                 "running what it contains, so save its tensors with torch.save first."
             )
-        return super()._load_file(filename)
+        return read_checkpoint(filename)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         state, kind = checkpoint["model"], "fgaseg_d2"
@@ -129,6 +132,11 @@ class FGASegCheckpointer(DetectionCheckpointer):
             tuple(missing),
             tuple(n for n in state if n not in wanted),
         )
+        if not fitting:
+            raise ValueError(
+                f"expected a checkpoint of FGAseg, got {self._path}, none of whose {len(state)} "
+                "tensors fits the model; check MODEL.WEIGHTS."
+            )
         if missing and not self.allow_partial:
             raise ValueError(
                 f"expected a checkpoint for this model, got {self._path}, which lacks or has in "
@@ -160,6 +168,12 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"expected only tensors and plain containers in {path}, but it holds other objects, "
+            "which are not loaded because they could run code, or it is damaged; keep only its "
+            "'model' and save that with torch.save."
+        ) from error
     # Damaged bytes make the readers raise nearly anything.
     except Exception as error:
         raise ValueError(
@@ -187,13 +201,7 @@ class _BundledWeights(PathHandler):
         return [BUNDLED]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        name = path[len(BUNDLED) :]
-        source = Path(__file__).parent / "weights" / name
-        if not source.is_file():
-            known = ", ".join(sorted(p.name for p in source.parent.glob("*.safetensors")))
-            raise FileNotFoundError(
-                f"expected weights that come with fgaseg_d2, got '{name}'; there are: {known}."
-            )
+        source = _bundled_file(path)
         folder = Path(get_cache_dir()) / "fgaseg_d2"
         folder.mkdir(parents=True, exist_ok=True)
         stamp = f"{source.stat().st_size}-{source.stat().st_mtime_ns}"
@@ -207,6 +215,16 @@ class _BundledWeights(PathHandler):
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
         return open(self._get_local_path(path), mode, buffering=buffering)
+
+
+def _bundled_file(path: str) -> Path:
+    file = Path(__file__).parent / "weights" / path[len(BUNDLED) :]
+    if not file.is_file():
+        known = ", ".join(sorted(p.name for p in file.parent.glob("*.safetensors")))
+        raise FileNotFoundError(
+            f"expected weights that come with fgaseg_d2, got '{path}'; there are: {known}."
+        )
+    return file
 
 
 PathManager.register_handler(_BundledWeights(), allow_override=True)
