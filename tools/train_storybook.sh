@@ -26,10 +26,12 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=100
 
 "$python" train_net.py --config-file configs/fgaseg/tiny.yaml --resume \
     OUTPUT_DIR "$out/fgaseg_ce" DATASETS.TEST "()" MODEL.FGASEG.LOSS.MAIN ce \
+    MODEL.CLIP.IMAGE_SIZE "[192, 192]" \
     MODEL.WEIGHTS "$out/clip_scenes/model_final.pth" MODEL.WEIGHTS_PARTIAL True
 
 "$python" train_net.py --config-file configs/fgaseg/tiny.yaml --resume \
-    OUTPUT_DIR "$out/fgaseg" MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth" \
+    OUTPUT_DIR "$out/fgaseg" DATASETS.TEST "()" MODEL.CLIP.IMAGE_SIZE "[192, 192]" \
+    MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth" \
     SOLVER.BASE_LR 0.0002 SOLVER.WARMUP_ITERS 10 SOLVER.MAX_ITER 300
 
 "$python" tools/export_weights.py "$out/fgaseg/model_final.pth" \
