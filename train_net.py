@@ -17,7 +17,8 @@ Examples:
   %(prog)s --config-file configs/fgaseg/tiny.yaml --eval-only MODEL.WEIGHTS model.pth
   %(prog)s --config-file configs/fgaseg/tiny.yaml --import my_data.py \\
       DATASETS.TRAIN "('my_train',)" DATASETS.TEST "('my_val',)"
-  torchrun --nproc-per-node 8 %(prog)s --config-file configs/fgaseg/vitb16_384.yaml
+  torchrun --nproc-per-node 8 %(prog)s --config-file configs/fgaseg/vitb16_384.yaml \\
+      --import my_data.py DATASETS.TRAIN "('my_train',)"
 
 Errors are reported in one line; FGASEG_TRACEBACK=1 in the environment shows where they arose.
 """
@@ -99,6 +100,7 @@ def main() -> int:
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    launch.hide_gpus_unless_wanted(args.opts)
     return errors.run(
         lambda: launch.launch(
             train_or_test,

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import tempfile
+import traceback
 import urllib.request
 import warnings
 from pathlib import Path
@@ -63,8 +64,8 @@ def argument_parser() -> argparse.ArgumentParser:
         "--vocab",
         metavar="WORDS",
         help='"cat|kitten,dog" (a comma separates classes, a bar synonyms), a file (.txt with a '
-        "class a line, or .json), or a benchmark such as ade20k_150 (default: the "
-        "configuration's own)",
+        "class a line, or .json), a benchmark such as ade20k_150, or a registered dataset such as "
+        "storybook_val (default: the configuration's own)",
     )
     words.add_argument(
         "--background", metavar="WORDS", help='what is of no interest, such as "wall,floor"'
@@ -135,8 +136,9 @@ def _make_predictor(args: argparse.Namespace) -> OpenVocabPredictor:
     try:
         return OpenVocabPredictor(cfg)
     except PretrainedWeightsError as error:
+        # A file of one's own that cannot be read is an error; only a download may fail.
         if os.path.isfile(pretrained):
-            raise ValueError(str(error)) from error
+            raise
         runner.complain(f"warning: {' '.join(str(error).split())}")
         runner.complain(
             "warning: going on with RANDOM WEIGHTS, only to show that everything runs: what the "
@@ -185,11 +187,10 @@ def _run(args: argparse.Namespace) -> int:
         sources = [media.Source(args.webcam, f"webcam{args.webcam}")]
         if args.input:
             sources = media.find_sources(args.input, args.output)
+        _check_output(args.output)
+        import runner
     except FileNotFoundError as error:
         raise _StopError(str(error), 2) from error
-    _check_output(args.output)
-    try:
-        import runner
     except ImportError as error:
         raise _StopError(str(error), 1) from error
     try:
@@ -235,6 +236,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(args)
     except _StopError as stop:
+        if os.environ.get("FGASEG_TRACEBACK", "0") != "0":
+            traceback.print_exc()
         sys.stderr.write(f"error: {stop}\n")
         return stop.code
     except KeyboardInterrupt:

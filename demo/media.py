@@ -50,12 +50,15 @@ class Source:
             return ".mp4"
         return ".jpg" if Path(self.path).suffix.lower() in (".jpg", ".jpeg") else ".png"
 
-    def outputs(self, folder: Path) -> list[Path]:
-        """All files that come of this source."""
-        endings = [f"_overlay{self.overlay_suffix}", ".json"]
-        if not self.is_video:
-            endings.append("_labels.png")
-        return [folder / f"{self.stem}{ending}" for ending in endings]
+    def outputs(self, folder: Path) -> dict[str, Path]:
+        """All files that come of this source, by kind; a video has no "labels"."""
+        # It imports PyTorch, and a path that is not there is reported before that.
+        from fgaseg_d2.segmentation import output_paths
+
+        paths = output_paths(folder, self.stem, self.overlay_suffix)
+        if self.is_video:
+            del paths["labels"]
+        return paths
 
 
 def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
@@ -70,6 +73,7 @@ def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
 
     Raises:
         FileNotFoundError: nothing is there.
+        ImportError: a requirement of fgaseg_d2 is missing.
     """
     paths = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
     originals = {path.resolve() for path in paths}
@@ -80,7 +84,7 @@ def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
     for path in paths:
         source, number = Source(path, path.stem), 1
         while source.stem.casefold() in taken or any(
-            result.resolve() in originals for result in source.outputs(output)
+            result.resolve() in originals for result in source.outputs(output).values()
         ):
             number += 1
             source = Source(path, f"{path.stem}_{number}")

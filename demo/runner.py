@@ -84,9 +84,9 @@ class Runner:
 
     def video(self, source: media.Source) -> None:
         """Segment a video or what a camera sees; Ctrl-C ends a camera's video."""
-        overlay, description = source.outputs(self.output)
+        paths = source.outputs(self.output)
         with self._reporting(source), contextlib.closing(media.VideoReader(source)) as reader:
-            with atomic_path(overlay) as temporary:
+            with atomic_path(paths["overlay"]) as temporary:
                 writer = media.VideoWriter(temporary, reader.fps)
                 totals, last = self._frames(source, reader, writer)
                 writer.close()
@@ -94,9 +94,9 @@ class Runner:
                     raise ValueError("expected a video with frames, got none; save it anew")
             shares = {name: round(total / writer.frames, 6) for name, total in totals.items()}
             found = {"frames": writer.frames, "fps": reader.fps, "shares": shares}
-            write_json(description, last | found)
+            write_json(paths["json"], last | found)
             self.done += 1
-            say(f"{source.path} -> {overlay}, {writer.frames} frames: {_largest(shares)}")
+            say(f"{source.path} -> {paths['overlay']}, {writer.frames} frames: {_largest(shares)}")
 
     def _frames(
         self, source: media.Source, reader: media.VideoReader, writer: media.VideoWriter

@@ -9,7 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
 from .catseg import complete_catseg, is_catseg
-from .checkpoint_files import fetch_checkpoint, is_url, read_checkpoint
+from .checkpoint_files import BUNDLED, bundled_file, fetch_checkpoint, is_url, read_checkpoint
 from .reference_names import from_reference, is_reference
 
 OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
@@ -45,7 +45,7 @@ class LoadReport:
         if self.added:
             text += f"; {len(self.added)} tensors of FGAseg's own parts start without effect"
         if self.missing:
-            text += f"; {len(self.missing)} tensors missing"
+            text += f"; {len(self.missing)} tensors missing, which keep their initial values"
         if self.unexpected:
             text += f"; {len(self.unexpected)} left over"
         return text
@@ -96,17 +96,19 @@ class FGASegCheckpointer(DetectionCheckpointer):
         """
         self._path = path
         if is_url(path):
-            return super().load(fetch_checkpoint(path), checkpointables)
+            path = fetch_checkpoint(path)
         if path and "://" not in path and not os.path.isfile(path):
             raise FileNotFoundError(
                 f"expected MODEL.WEIGHTS to be a checkpoint, got {path}, which is not a file; "
                 "check the path."
             )
-        return super().load(path, checkpointables)
-
-    def _torch_load(self, f: str) -> dict[str, Any]:
-        """Detectron2 asks for a file that is not in one of its own old formats."""
-        return read_checkpoint(self._path if is_url(self._path) else f)
+        if path.startswith(BUNDLED):
+            path = str(bundled_file(path))
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            # Detectron2 leaves this set when loading fails, and then refuses to load again.
+            self._parsed_url_during_load = None
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         # Detectron2 would unpickle these, which can run code.
@@ -115,7 +117,7 @@ class FGASegCheckpointer(DetectionCheckpointer):
                 f"expected a .pth or .safetensors checkpoint, got {filename}; it is read by "
                 "running what it contains, so save its tensors with torch.save first."
             )
-        return super()._load_file(filename)
+        return read_checkpoint(self._path if is_url(self._path) else filename)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         wanted = self.model.state_dict()
@@ -139,6 +141,11 @@ class FGASegCheckpointer(DetectionCheckpointer):
             tuple(n for n in state if n not in wanted),
             added,
         )
+        if not fitting:
+            raise ValueError(
+                f"expected a checkpoint of FGAseg, got {self._path}, none of whose {len(state)} "
+                "tensors fits the model; check MODEL.WEIGHTS."
+            )
         if missing and not self.allow_partial:
             raise ValueError(
                 f"expected a checkpoint for this model, got {self._path}, which lacks or has in "

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,12 @@ def _read(path: str, source: str) -> dict[str, Any]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"expected only tensors and plain containers in {source}, but it holds other objects, "
+            "which are not loaded because they could run code, or it is damaged; keep only its "
+            "'model' and save that with torch.save."
+        ) from error
     # Damaged bytes make the readers raise nearly anything.
     except Exception as error:
         raise ValueError(
@@ -132,6 +139,21 @@ def _read(path: str, source: str) -> dict[str, Any]:
     return loaded
 
 
+def bundled_file(path: str) -> Path:
+    """The safetensors file that "fgaseg_d2://NAME" stands for.
+
+    Raises:
+        FileNotFoundError: the package has no such weights.
+    """
+    file = Path(__file__).parent / "weights" / path[len(BUNDLED) :]
+    if not file.is_file():
+        known = ", ".join(sorted(p.name for p in file.parent.glob("*.safetensors")))
+        raise FileNotFoundError(
+            f"expected weights that come with fgaseg_d2, got '{path}'; there are: {known}."
+        )
+    return file
+
+
 class _BundledWeights(PathHandler):
     """Makes "fgaseg_d2://NAME" the path of a checkpoint that comes with the package.
 
@@ -143,13 +165,7 @@ class _BundledWeights(PathHandler):
         return [BUNDLED]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        name = path[len(BUNDLED) :]
-        source = Path(__file__).parent / "weights" / name
-        if not source.is_file():
-            known = ", ".join(sorted(p.name for p in source.parent.glob("*.safetensors")))
-            raise FileNotFoundError(
-                f"expected weights that come with fgaseg_d2, got '{name}'; there are: {known}."
-            )
+        source = bundled_file(path)
         folder = Path(get_cache_dir()) / "fgaseg_d2"
         folder.mkdir(parents=True, exist_ok=True)
         stamp = f"{source.stat().st_size}-{source.stat().st_mtime_ns}"

@@ -11,7 +11,8 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from importlib import resources
 from pathlib import Path
@@ -121,6 +122,20 @@ def read_classes(items: Iterable[str | Iterable[str]]) -> list[tuple[str, ...]]:
         split_synonyms(item) if isinstance(item, str) else clean_class(item)
         for item in listed(items, "class names")
     ]
+
+
+def check_commas(items: Iterable[object]) -> None:
+    r"""Refuse text with a comma that no backslash precedes: mostly several classes were meant.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for item in items:
+        if isinstance(item, str) and len(split_escaped(item, ",")) > 1:
+            raise ValueError(
+                f"expected one class each in a list, got {_shorten(item)!r}; give one class each, "
+                r"or a single string for all, or write \, for a comma inside a name"
+            )
 
 
 def check_unique(classes: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -247,11 +262,30 @@ def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
     return [tuple(name.split(", ")) for name in names]
 
 
-def _find_metadata(name: str) -> Any:
-    # Detectron2 takes seconds to import, and most vocabularies need nothing of it.
-    from detectron2.data import MetadataCatalog
+def first_names(classes: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """One name for each class: the first, or all joined where only the others tell it apart.
 
-    known = MetadataCatalog.list()
+    Args:
+        classes: names of each class, such as ("building", "edifice").
+    """
+    pairs = [(", ".join(names), names[0]) for names in classes]
+    distinct = {same_name(full): same_name(first) for full, first in pairs}
+    meanings = Counter(distinct.values())
+    return [(full if meanings[same_name(first)] > 1 else first,) for full, first in pairs]
+
+
+def is_dataset(words: object) -> bool:
+    """Whether this is the name of a dataset registered in Detectron2, or a dataset's metadata."""
+    # Detectron2 takes seconds to import, and most class lists need nothing of it.
+    from detectron2.data import DatasetCatalog, Metadata
+
+    return isinstance(words, Metadata) or (isinstance(words, str) and words in DatasetCatalog)
+
+
+def _find_metadata(name: str) -> Any:
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    known = sorted({*MetadataCatalog.list(), *DatasetCatalog.list()})
     if name not in known:  # MetadataCatalog.get would silently make an empty entry
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "register it before"

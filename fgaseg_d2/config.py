@@ -53,7 +53,8 @@ def _add_clip(cfg: CN) -> None:
 
 def _add_fgaseg(cfg: CN) -> None:
     fgaseg = CN()
-    # The words to look for when the input brings none: "cat,dog", a file, or a benchmark's name.
+    # The words to look for when the input brings none: "cat,dog", a file, or the name of a
+    # benchmark or of a registered dataset.
     # Empty: the stuff_classes of the first dataset of DATASETS.TRAIN (training) or TEST.
     fgaseg.VOCABULARY = ""
     # "single", "imagenet" (80 templates averaged into one embedding), a template of your own with

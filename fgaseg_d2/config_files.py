@@ -68,6 +68,7 @@ def load_config(
         config: what :func:`find_config` takes, or a configuration, which is copied.
         opts: keys and values in turn, values as text or as they are.
         weights: value of MODEL.WEIGHTS, "" for random ones; None keeps the configuration's.
+            ``~`` becomes the home folder, here and in the configuration's other paths.
         device: value of MODEL.DEVICE; None takes the configuration's, and the CPU where that is
             "cuda", no GPU is there, and ``opts`` do not ask for one.
 
@@ -76,10 +77,11 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such configuration or weights.
-        ValueError: not YAML, an unknown key, a value of the wrong type, or a device that this
-            machine does not have; the message is one line.
+        ValueError: not YAML, an unknown key, a value of the wrong type, a configuration without the
+            keys of fgaseg_d2, or a device that this machine does not have; the message is one line.
     """
     if isinstance(config, CfgNode):
+        _check_keys(config)
         cfg = config.clone()
         cfg.defrost()
     else:
@@ -88,7 +90,9 @@ def load_config(
         _merge_file(cfg, find_config(config))
     _merge_opts(cfg, list(opts))
     if weights is not None:
-        cfg.MODEL.WEIGHTS = _check_weights(os.fspath(weights))
+        cfg.MODEL.WEIGHTS = os.fspath(weights)
+    _expand_paths(cfg)
+    _check_weights(cfg.MODEL.WEIGHTS)
     asked = "MODEL.DEVICE" in list(opts)[::2]
     if device is not None:
         cfg.MODEL.DEVICE = str(device)
@@ -173,13 +177,36 @@ def _leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _check_weights(weights: str) -> str:
-    if weights and "://" not in weights and not Path(weights).expanduser().is_file():
+def _check_keys(cfg: CfgNode) -> None:
+    """Refuse a configuration that ``add_fgaseg_config`` has not seen."""
+    wanted = get_cfg()
+    add_fgaseg_config(wanted)
+    known = dict(_leaves(cfg))
+    missing = [key for key, _ in _leaves(wanted) if key not in known]
+    if missing:
+        raise ValueError(
+            f"expected a configuration with the keys of fgaseg_d2, got one without {missing[0]}; "
+            "call add_fgaseg_config(cfg) first"
+        )
+
+
+def _expand_paths(cfg: CfgNode) -> None:
+    """Put the home folder for ``~`` wherever a value is a path."""
+    cfg.MODEL.WEIGHTS = os.path.expanduser(cfg.MODEL.WEIGHTS)
+    cfg.MODEL.CLIP.PRETRAINED = os.path.expanduser(cfg.MODEL.CLIP.PRETRAINED)
+    if cfg.MODEL.CLIP.NAME.endswith(".json"):
+        cfg.MODEL.CLIP.NAME = os.path.expanduser(cfg.MODEL.CLIP.NAME)
+    if "{}" not in cfg.MODEL.FGASEG.PROMPT_TEMPLATES:
+        templates = os.path.expanduser(cfg.MODEL.FGASEG.PROMPT_TEMPLATES)
+        cfg.MODEL.FGASEG.PROMPT_TEMPLATES = templates
+
+
+def _check_weights(weights: str) -> None:
+    if weights and "://" not in weights and not Path(weights).is_file():
         raise FileNotFoundError(
             f"expected a file with weights at {weights!r}, got nothing; check the path, or give "
             '"" for random weights'
         )
-    return weights if "://" in weights or not weights else str(Path(weights).expanduser())
 
 
 def _check_device(device: str) -> None:

@@ -44,16 +44,32 @@ def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.n
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise FileNotFoundError(f"expected a picture at {str(path)!r}, got {found}; check the path")
+    with pillow_errors("picture", path), Image.open(path) as opened:
+        return _read_pil(ImageOps.exif_transpose(opened))
+
+
+@contextlib.contextmanager
+def pillow_errors(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what Pillow raises in the block at a bad file into a ValueError of one line.
+
+    A FileNotFoundError passes, because only the caller knows where the file should be.
+
+    Args:
+        what: what the file should be, such as "picture".
+        path: the file, which the message names.
+    """
     try:
-        with Image.open(path) as opened:
-            return _read_pil(ImageOps.exif_transpose(opened))
+        yield
+    except FileNotFoundError:
+        raise
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"expected a picture that Pillow reads, got {str(path)!r}; save it as PNG or JPEG"
+            f"expected a {what} that Pillow reads, got {str(path)!r}; save it as PNG"
         ) from error
+    # Pillow reports a damaged file as any of these.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"expected a whole picture in {str(path)!r}, got an error ({error}); save it anew"
+            f"expected a whole {what} in {str(path)!r}, got an error ({error}); save it anew"
         ) from error
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import Metadata
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
@@ -21,7 +23,7 @@ from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
 
 Picture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
-Words: TypeAlias = Vocabulary | str | os.PathLike | Iterable[str | Iterable[str]]
+Words: TypeAlias = Vocabulary | Metadata | str | os.PathLike | Iterable[str | Iterable[str]]
 
 _MAX_SCORES = 2**28  # scores of one picture, K x H x W: 1 GiB of float32
 
@@ -45,7 +47,7 @@ class OpenVocabPredictor:
 
     Raises:
         FileNotFoundError: no such configuration or weights.
-        ValueError: a wrong key, value or device.
+        ValueError: a wrong key, value or device, or a configuration without the keys of fgaseg_d2.
         PretrainedWeightsError: CLIP's pretrained weights could not be fetched or read.
     """
 
@@ -67,7 +69,8 @@ class OpenVocabPredictor:
             image: a path, a PIL image, or an array H x W x 3 of uint8 in RGB (also grey, RGBA, or
                 16 bits).
             vocabulary: what ``Vocabulary.coerce`` takes: "cat|kitten,dog", ["cat", "dog"], a file,
-                a benchmark's name, or a Vocabulary; None: :attr:`default_vocabulary`.
+                the name of a benchmark or of a registered dataset, or a Vocabulary; None:
+                :attr:`default_vocabulary`.
 
         Raises:
             FileNotFoundError: no such picture or class list.
@@ -76,17 +79,18 @@ class OpenVocabPredictor:
         return self.batch([image], vocabulary)[0]
 
     def batch(
-        self, images: Iterable[Picture], vocabulary: Words | Sequence[Vocabulary] | None = None
+        self, images: Iterable[Picture], vocabulary: Words | Iterable[Vocabulary] | None = None
     ) -> list[Segmentation]:
         """Segment several pictures in one pass; their sizes may differ.
 
         Args:
             images: pictures as in a call.
-            vocabulary: words as in a call, for all pictures; or a list with one ``Vocabulary`` for
-                each picture.
+            vocabulary: words as in a call, for all pictures; or one ``Vocabulary`` for each
+                picture, as a list or any other iterable.
 
         Raises:
-            FileNotFoundError, ValueError: as a call; or a list of vocabularies of another length.
+            FileNotFoundError, ValueError: as a call; or vocabularies in another number, or mixed
+                with other words.
         """
         images = list(images)
         vocabularies = self._vocabularies(vocabulary, len(images))
@@ -119,7 +123,7 @@ class OpenVocabPredictor:
         return self.model.test_vocabulary
 
     def _vocabularies(
-        self, words: Words | Sequence[Vocabulary] | None, count: int
+        self, words: Words | Iterable[Vocabulary] | None, count: int
     ) -> list[Vocabulary]:
         """One vocabulary for each of ``count`` pictures."""
         if words is None:
@@ -129,13 +133,19 @@ class OpenVocabPredictor:
                 "expected words to look for, got none, and the configuration has none of its own; "
                 "give some, such as 'cat,dog'"
             )
-        own = [
-            item
-            for item in (words if isinstance(words, (list, tuple)) else ())
-            if isinstance(item, Vocabulary)
-        ]
+        single = isinstance(words, (str, bytes, os.PathLike, Mapping, AbstractSet))
+        if isinstance(words, Iterable) and not single:
+            # A generator can be read only once.
+            words = tuple(words)
+        items = words if isinstance(words, tuple) else ()
+        own = [item for item in items if isinstance(item, Vocabulary)]
         if not own:
             return [Vocabulary.coerce(cast(Words, words))] * count
+        if len(own) != len(items):
+            raise ValueError(
+                f"expected only vocabularies in the list, or only class names, got {len(own)} "
+                f"vocabularies among {len(items)} items; make each item a Vocabulary"
+            )
         if len(own) != count:
             raise ValueError(
                 f"expected one vocabulary for each of {count} pictures, got {len(own)}; give as "

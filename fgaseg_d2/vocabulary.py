@@ -11,9 +11,12 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fgaseg_d2 import class_lists
+
+if TYPE_CHECKING:
+    from detectron2.data import Metadata
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
@@ -157,13 +160,17 @@ class Vocabulary:
 
     @classmethod
     def from_names(cls, names: Iterable[str | Iterable[str]]) -> Vocabulary:
-        """Take classes one by one: "cat", "cat|kitten" or ["cat", "kitten"].
+        r"""Take classes one by one: "cat", "cat|kitten" or ["cat", "kitten"].
 
-        A comma is part of the name here.
+        A comma inside a name is written ``\,`` as in :meth:`parse`, because an unescaped one mostly
+        means several classes. In a list of synonyms names are taken as they are.
 
         Raises:
-            ValueError: no class, an empty name, a name twice, or something that is not text.
+            ValueError: no class, an empty name, a name twice, an unescaped comma, or something that
+                is not text.
         """
+        names = class_lists.listed(names, "class names")
+        class_lists.check_commas(names)
         return cls(tuple(class_lists.check_unique(class_lists.read_classes(names))))
 
     @classmethod
@@ -193,7 +200,8 @@ class Vocabulary:
         Raises:
             ValueError: unknown benchmark.
         """
-        return cls._from_published(class_lists.read_benchmark(name)["classes"], all_names)
+        classes = class_lists.read_benchmark(name)["classes"]
+        return cls(tuple(tuple(names)[: None if all_names else 1] for names in classes))
 
     @classmethod
     def from_metadata(cls, metadata: Any, all_names: bool = False) -> Vocabulary:
@@ -202,22 +210,22 @@ class Vocabulary:
         Args:
             metadata: a dataset's name, or its ``detectron2.data.Metadata``.
             all_names: a class such as "building, edifice" (ADE20K with 847 classes) names synonyms,
-                separated by comma and blank. The published protocol, and the default, uses the
-                first only; True uses all.
+                separated by comma and blank. The default uses the first only, or, where another
+                class has the same first name and is not the same in full, all in one name: "door,
+                open" and "door, closed" stay apart. True uses all as synonyms. The published
+                protocol keeps equal first names, so take a published list with
+                :meth:`from_benchmark`, which follows it.
 
         Raises:
             ValueError: unknown dataset, or one without ``stuff_classes``.
         """
-        return cls._from_published(class_lists.read_metadata(metadata), all_names)
-
-    @classmethod
-    def _from_published(cls, classes: Iterable[Iterable[str]], all_names: bool) -> Vocabulary:
-        return cls(tuple(tuple(names)[: None if all_names else 1] for names in classes))
+        classes = class_lists.read_metadata(metadata)
+        return cls(tuple(classes if all_names else class_lists.first_names(classes)))
 
     @classmethod
     def coerce(
         cls,
-        words: Vocabulary | str | os.PathLike[str] | Iterable[str | Iterable[str]],
+        words: Vocabulary | Metadata | str | os.PathLike[str] | Iterable[str | Iterable[str]],
         *,
         synonyms: Literal["max", "mean"] | None = None,
         background: str | Iterable[str] | None = None,
@@ -225,11 +233,13 @@ class Vocabulary:
     ) -> Vocabulary:
         """Make a vocabulary of whatever a caller has.
 
-        A string is the name of a benchmark; or a file, if it ends in .txt or .json, or if it has
-        another ending or a folder in it and is there; or else words for :meth:`parse`.
+        A string is the name of a benchmark; or of a dataset that is registered in Detectron2, such
+        as "storybook_val" (see :meth:`from_metadata`); or a file, if it ends in .txt or .json, or
+        if it has another ending or a folder in it and is there; or else words for :meth:`parse`.
 
         Args:
-            words: a Vocabulary, such a string, a path, or class names one by one.
+            words: a Vocabulary, returned as it is if nothing changes, such a string, a path, a
+                dataset's ``detectron2.data.Metadata``, or class names one by one.
             synonyms: the rule for synonyms, "max" or "mean"; None leaves it as it is.
             background: background words; None leaves them as they are.
             background_threshold: probability in [0, 1]; None leaves it as it is.
@@ -238,22 +248,25 @@ class Vocabulary:
             ValueError, FileNotFoundError: as the other constructors.
         """
         vocabulary = words if isinstance(words, cls) else cls._from_anything(words)
-        vocabulary = vocabulary.with_background(
-            vocabulary.background if background is None else background,
-            vocabulary.background_threshold
-            if background_threshold is None
-            else background_threshold,
-        )
+        if background is not None or background_threshold is not None:
+            vocabulary = vocabulary.with_background(
+                vocabulary.background if background is None else background,
+                vocabulary.background_threshold
+                if background_threshold is None
+                else background_threshold,
+            )
         return vocabulary if synonyms is None else vocabulary.with_synonyms(synonyms)
 
     @classmethod
     def _from_anything(cls, words: Any) -> Vocabulary:
         if isinstance(words, os.PathLike):
             return cls.from_file(words)
+        if isinstance(words, str) and words in class_lists.benchmark_names():
+            return cls.from_benchmark(words)
+        if class_lists.is_dataset(words):
+            return cls.from_metadata(words)
         if not isinstance(words, str):
             return cls.from_names(words)
-        if words in class_lists.benchmark_names():
-            return cls.from_benchmark(words)
         if _looks_like_file(words):
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "demo" / "demo.py"
+SLOW = {"torch", "detectron2", "fgaseg_d2"}  # packages that take seconds to import
 RANDOM = ("--opts", "MODEL.WEIGHTS", "")
 
 
@@ -24,10 +25,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def demo(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    """Run the demo as a program of its own."""
+def demo(*arguments: object, cwd: Path, python: Sequence[str] = ()) -> subprocess.CompletedProcess:
+    """Run the demo as a program of its own, with flags for Python itself."""
     return subprocess.run(
-        [sys.executable, str(DEMO), *map(str, arguments)],
+        [sys.executable, *python, str(DEMO), *map(str, arguments)],
         cwd=cwd,
         env=environment(),
         capture_output=True,
@@ -35,6 +36,12 @@ def demo(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         timeout=240,
         check=False,
     )
+
+
+def imported(report: str) -> set[str]:
+    """The packages that a program imported, by what ``python -X importtime`` reported."""
+    lines = [line for line in report.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
 def last_line(text: str) -> str:

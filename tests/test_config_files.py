@@ -76,8 +76,48 @@ def test_missing_files(tmp_path):
         find_config("tinny")
     with pytest.raises(FileNotFoundError, match=r"names are .*vitb16_384"):
         find_config(tmp_path / "qqqq.yaml")
-    with pytest.raises(FileNotFoundError, match="a file with weights"):
-        load_config("tiny", weights=tmp_path / "none.pth")
+
+
+def test_missing_weights_are_found_early(tmp_path):
+    missing = str(tmp_path / "none.pth")
+    file = tmp_path / "own.yaml"
+    file.write_text(f"MODEL:\n  WEIGHTS: {missing}\n")
+    given = load_config(file, weights="")
+    for config, options in (
+        ("tiny", {"weights": missing}),
+        ("tiny", {"weights": tmp_path / "none.pth"}),
+        ("tiny", {"opts": ["MODEL.WEIGHTS", missing]}),
+        (given, {"opts": ["MODEL.WEIGHTS", missing]}),
+        (file, {}),
+    ):
+        with pytest.raises(FileNotFoundError, match="a file with weights at .*none.pth") as caught:
+            load_config(config, **options)
+        assert "\n" not in str(caught.value)
+    # Only what is used in the end is looked for.
+    assert load_config(file, ["MODEL.WEIGHTS", ""]).MODEL.WEIGHTS == ""
+
+
+def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model.pth").touch()
+    opts = [
+        *("MODEL.WEIGHTS", "~/model.pth", "MODEL.CLIP.PRETRAINED", "~/clip.pt"),
+        *("MODEL.CLIP.NAME", "~/clip.json", "MODEL.FGASEG.PROMPT_TEMPLATES", "~/templates.txt"),
+    ]
+    model = load_config("tiny", opts).MODEL
+    assert str(tmp_path / "model.pth") == model.WEIGHTS
+    assert str(tmp_path / "clip.pt") == model.CLIP.PRETRAINED
+    assert str(tmp_path / "clip.json") == model.CLIP.NAME
+    assert str(tmp_path / "templates.txt") == model.FGASEG.PROMPT_TEMPLATES
+    assert str(tmp_path / "model.pth") == load_config("tiny", weights="~/model.pth").MODEL.WEIGHTS
+    kept = load_config("tiny", ["MODEL.FGASEG.PROMPT_TEMPLATES", "~ {} ~"], weights="").MODEL
+    assert kept.FGASEG.PROMPT_TEMPLATES == "~ {} ~"
+
+
+def test_configuration_without_our_keys_is_refused():
+    with pytest.raises(ValueError, match=r"call add_fgaseg_config\(cfg\) first") as caught:
+        load_config(get_cfg())
+    assert "\n" not in str(caught.value)
 
 
 def test_yaml_runs_nothing(tmp_path):

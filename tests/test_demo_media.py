@@ -59,7 +59,7 @@ def test_results_never_have_the_path_of_a_source(media, tree):
         (tree / "a" / name).touch()
     sources = media.find_sources(["a"], tree / "a")
     originals = {Path(source.path).resolve() for source in sources}
-    results = [path for source in sources for path in source.outputs(tree / "a")]
+    results = [path for source in sources for path in source.outputs(tree / "a").values()]
     assert len(set(results)) == len(results)
     assert not originals & {path.resolve() for path in results}
     assert stems(sources)["a/p.png"] == "p_2"

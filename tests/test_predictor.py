@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from detectron2.config import get_cfg
 from detectron2.engine import DefaultPredictor
 from PIL import Image
 
@@ -66,6 +67,23 @@ def test_words_may_differ_within_a_batch(predictor):
     torch.testing.assert_close(first.scores, third.scores, atol=1e-5, rtol=0)
     alone = predictor(image, "sky,sea")
     torch.testing.assert_close(second.scores, alone.scores, atol=1e-5, rtol=0)
+
+
+def test_vocabularies_of_a_batch_come_as_any_iterable(predictor):
+    own = [Vocabulary.parse("sky,sea"), Vocabulary.parse(WORDS)]
+    expected = [words.class_names for words in own]
+    by_name = dict(zip("ab", own))
+    for words in (tuple(own), iter(own), (item for item in own), by_name.values()):
+        results = predictor.batch([picture(40, 40)] * 2, words)
+        assert [result.class_names for result in results] == expected
+    names = (name for name in ("sky", "sea"))
+    results = predictor.batch([picture(40, 40)] * 2, names)
+    assert [result.class_names for result in results] == [("sky", "sea")] * 2
+
+
+def test_registered_dataset_brings_the_words(predictor):
+    result = predictor(picture(40, 40), "storybook_val")
+    assert result.class_names == Vocabulary.from_metadata("storybook_val").class_names
 
 
 def test_words_change_from_call_to_call(predictor):
@@ -144,7 +162,7 @@ def test_huge_pictures_keep_their_labels_but_smaller_scores(predictor, monkeypat
     assert result.scores.shape == (3, 60, 90)
     assert result.labels.shape == (120, 180)
     assert (result.labels[::2, ::2] == result.scores.argmax(0).numpy()).all()
-    assert (result.labels == whole.labels).mean() > 0.7
+    assert (result.labels == whole.labels).mean() > 0.5
 
 
 def test_more_than_255_classes_are_saved_in_16_bits(tmp_path):
@@ -183,6 +201,15 @@ def test_classes_of_one_name_share(predictor):
 def test_wrong_use(predictor, tmp_path):
     with pytest.raises(ValueError, match="one vocabulary for each of 2 pictures, got 1"):
         predictor.batch([picture(9, 9)] * 2, [Vocabulary.parse("a")])
+    mixed = [Vocabulary.parse("a"), "b"]
+    for count in (1, 2):
+        with pytest.raises(ValueError, match="got 1 vocabularies among 2 items") as caught:
+            predictor.batch([picture(9, 9)] * count, mixed)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="one class each, or a single string"):
+        predictor.batch([picture(9, 9)], ["a,b"])
+    with pytest.raises(ValueError, match=r"call add_fgaseg_config\(cfg\) first"):
+        OpenVocabPredictor(get_cfg())
     with pytest.raises(ValueError, match="got list"):
         predictor([picture(9, 9)], WORDS)
     with pytest.raises(FileNotFoundError):

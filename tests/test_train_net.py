@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 import train_net
+from fgaseg_d2.data.storybook import register_storybook
 from tests import datasets
 from tests.conftest import ROOT
+from tests.demo_tools import SLOW, imported
 
 OPTS = [
     *("DATASETS.TRAIN", "('outside',)", "DATASETS.TEST", "('outside',)", "SEED", "1"),
@@ -20,9 +21,9 @@ OPTS = [
 ]
 
 
-def command(*arguments, **variables):
+def command(*arguments, python=(), **variables):
     return subprocess.run(
-        [sys.executable, "train_net.py", *map(str, arguments)],
+        [sys.executable, *python, "train_net.py", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ
         | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -50,9 +51,9 @@ def module(tmp_path_factory):
 
 
 def test_help_answers_at_once():
-    start = time.perf_counter()
-    done = command("--help")
-    assert done.returncode == 0 and time.perf_counter() - start < 1.5
+    done = command("--help", python=["-X", "importtime"])
+    assert done.returncode == 0
+    assert "argparse" in imported(done.stderr) and not SLOW & imported(done.stderr)
     for flag in (
         "--config-file",
         "--resume",
@@ -139,10 +140,21 @@ def test_missing_weights_and_missing_files(monkeypatch, capsys, tmp_path, flags)
     assert err.splitlines()[-1].startswith("error: ") and "/no/such.pth" in err.splitlines()[-1]
 
 
-def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def empty_datasets(monkeypatch, tmp_path):
+    """Storybook is registered in a folder where it was never made."""
+    with monkeypatch.context() as changed:
+        changed.setenv("DETECTRON2_DATASETS", str(tmp_path / "empty"))
+        register_storybook()
+        yield tmp_path / "empty"
+    register_storybook()
+
+
+def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path, empty_datasets):
     code, err = call(monkeypatch, capsys, *SMALL, *HERE, "OUTPUT_DIR", tmp_path / "output")
-    if code:
-        assert err.splitlines()[-1].startswith("error: expected Storybook in"), err
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("error: expected Storybook in") and str(empty_datasets) in last, err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--config-file"], [*SMALL, "--num-gpus", "two"]])
@@ -154,3 +166,15 @@ def test_wrong_flags_are_one_line_and_exit_code_2(monkeypatch, capsys, arguments
 def test_traceback_on_demand(tmp_path):
     done = command("--config-file", "no/such.yaml", FGASEG_TRACEBACK="1")
     assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_clip_weights_that_cannot_be_read_are_one_line(tmp_path, module, processes):
+    (tmp_path / "clip.pt").write_bytes(b"no checkpoint")
+    done = command(
+        *("--config-file", "tests/data/small.yaml", "--import", module, "--num-gpus", processes),
+        *(*OPTS, "OUTPUT_DIR", tmp_path / "out", "MODEL.CLIP.PRETRAINED", tmp_path / "clip.pt"),
+    )
+    assert done.returncode == 1
+    assert "MODEL.CLIP.PRETRAINED" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import contextmanager
 
 import pytest
 
@@ -47,8 +48,17 @@ def test_equal_words_are_equal_keys():
 
 
 def test_from_names_keeps_commas_and_order():
-    vocabulary = Vocabulary.from_names(["salt, pepper", "cat|kitten", ["dog", "puppy"]])
-    assert vocabulary.classes == (("salt, pepper",), ("cat", "kitten"), ("dog", "puppy"))
+    vocabulary = Vocabulary.from_names([r"salt\, pepper", "cat|kitten", ["dog", "a, b"]])
+    assert vocabulary.classes == (("salt, pepper",), ("cat", "kitten"), ("dog", "a, b"))
+    generated = Vocabulary.from_names(name for name in ("cat", "dog"))
+    assert generated.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("names", [["cat,dog"], ["cat", "dog, bird"]])
+def test_a_list_refuses_several_classes_in_one_text(names):
+    with pytest.raises(ValueError, match="one class each, or a single string") as caught:
+        Vocabulary.coerce(names)
+    assert "\n" not in str(caught.value)
 
 
 def test_text_file(tmp_path):
@@ -130,16 +140,45 @@ def test_metadata():
         MetadataCatalog.remove(name)
 
 
-def test_metadata_without_classes():
-    from detectron2.data import MetadataCatalog
+@contextmanager
+def dataset(name, **metadata):
+    """A dataset registered in Detectron2 for the duration of a block; gives its metadata."""
+    from detectron2.data import DatasetCatalog, MetadataCatalog
 
-    name = "test_vocabulary_nothing"
-    MetadataCatalog.get(name)
+    DatasetCatalog.register(name, list)
     try:
-        with pytest.raises(ValueError, match="expected stuff_classes"):
-            Vocabulary.from_metadata(name)
+        yield MetadataCatalog.get(name).set(**metadata)
     finally:
+        DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
+
+
+def test_coerce_takes_registered_datasets():
+    with dataset("test_vocabulary_words", stuff_classes=["wall", "building, edifice"]) as metadata:
+        for words in ("test_vocabulary_words", metadata):
+            assert Vocabulary.coerce(words).class_names == ("wall", "building")
+        # Only exactly this name is a dataset's.
+        assert Vocabulary.coerce("test_vocabulary_words,wall").class_names[1] == "wall"
+        assert len(Vocabulary.coerce("test_vocabulary_words", background="floor")) == 3
+    assert Vocabulary.coerce("test_vocabulary_words").class_names == ("test_vocabulary_words",)
+    assert Vocabulary.coerce("storybook_val") == Vocabulary.from_metadata("storybook_val")
+
+
+def test_metadata_keeps_classes_apart_that_share_their_first_name():
+    names = ["door, open", "wall, partition", "Door, closed", "bag", "bag", "cup, mug", "cup, mug"]
+    with dataset("test_vocabulary_doors", stuff_classes=names) as metadata:
+        shown = Vocabulary.from_metadata(metadata).class_names
+        everything = Vocabulary.from_metadata(metadata, all_names=True)
+    assert shown == ("door, open", "wall", "Door, closed", "bag", "bag", "cup", "cup")
+    assert everything.classes[0] == ("door", "open")
+
+
+def test_metadata_without_classes():
+    with dataset("test_vocabulary_nothing") as metadata:
+        for make in (Vocabulary.from_metadata, Vocabulary.coerce):
+            for words in ("test_vocabulary_nothing", metadata):
+                with pytest.raises(ValueError, match="expected stuff_classes"):
+                    make(words)
 
 
 def test_coerce_tells_words_from_files(tmp_path, monkeypatch):
@@ -162,6 +201,7 @@ def test_coerce_options_change_only_what_is_given():
     assert again.background == vocabulary.background
     assert again.synonyms == "mean"
     assert Vocabulary.coerce(again, background=(), background_threshold=0).has_background is False
+    assert Vocabulary.coerce(again) is again
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     options.size,
                     options.workers,
                 )
-    except ValueError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"error: {' '.join(str(error).split())}\n")
 
 
 if __name__ == "__main__":

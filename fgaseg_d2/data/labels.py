@@ -10,6 +10,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from fgaseg_d2.files import pillow_errors
+
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.
 WIDE_IGNORE_LABEL = 65535
@@ -173,14 +175,13 @@ def label_size(file_name: str) -> tuple[int, int]:
 def _opened(file_name: str) -> Iterator[Image.Image]:
     """Open a label file; what goes wrong meanwhile becomes one line that names it."""
     try:
-        with PathManager.open(file_name, "rb") as stream, Image.open(stream) as image:
+        with (
+            pillow_errors("label file", file_name),
+            PathManager.open(file_name, "rb") as stream,
+            Image.open(stream) as image,
+        ):
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(
             f"label file {file_name} does not exist; check the folder of the dataset"
         ) from None
-    # Pillow reports a damaged file as any of these.
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"label file {file_name} cannot be read ({error}); save it anew as PNG"
-        ) from error

@@ -13,7 +13,7 @@ from torch.multiprocessing import ProcessRaisedException
 TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
 _USER_ERRORS = (ValueError, OSError, FloatingPointError, ImportError, torch.OutOfMemoryError)
 _USER_ERROR_LINE = re.compile(
-    r"^(?:ValueError|OSError|FileNotFoundError|PermissionError|FloatingPointError|ImportError|"
+    r"^(?:[\w.]*PretrainedWeightsError|ValueError|OSError|FileNotFoundError|PermissionError|FloatingPointError|ImportError|"
     r"ModuleNotFoundError|torch\.OutOfMemoryError|torch\.cuda\.OutOfMemoryError): (.*)"
 )
 

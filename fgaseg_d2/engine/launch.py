@@ -50,6 +50,19 @@ def launch(
     )
 
 
+def hide_gpus_unless_wanted(opts: list[str]) -> None:
+    """Where the command line sets MODEL.DEVICE to the CPU, let processes connect as on a CPU.
+
+    Must be called before anything asks for CUDA.
+
+    Args:
+        opts: configuration keys and values in turn.
+    """
+    settings = dict(zip(opts[::2], opts[1::2], strict=False))
+    if settings.get("MODEL.DEVICE") == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def _check_numbers(processes: int, machines: int, machine_rank: int, dist_url: str) -> None:
     gpus = torch.cuda.device_count()
     if processes < 1 or (gpus and processes > gpus):
@@ -79,7 +92,8 @@ def _join_torchrun(main: Callable[..., Any], args: tuple) -> None:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if cuda else "gloo", init_method="env://")
+    # Both, because MODEL.DEVICE may be the CPU on a machine with GPUs.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", init_method="env://")
     try:
         comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
         comm.synchronize()

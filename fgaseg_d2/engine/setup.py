@@ -34,29 +34,23 @@ def setup(args: argparse.Namespace) -> CfgNode:
     for module in args.imports:
         import_user_module(module)
     args.config_file = str(find_config(args.config_file))
-    cfg = load_config(args.config_file, args.opts)
+    last = _last_checkpoint(args.config_file, args.opts) if args.resume else None
+    cfg = load_config(args.config_file, args.opts, weights=last)
     check_datasets(cfg, args.eval_only)
-    if args.resume:
-        cfg = _with_last_checkpoint(cfg)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
     return cfg
 
 
-def _with_last_checkpoint(cfg: CfgNode) -> CfgNode:
-    """Name the checkpoint to resume from as weights, so that none are fetched only to be replaced.
+def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
+    """The checkpoint to resume from, None if OUTPUT_DIR holds none.
 
-    Args:
-        cfg: OUTPUT_DIR is used; returned as it is where that holds no checkpoint.
+    It takes the place of MODEL.WEIGHTS, which may be gone by now, and spares fetching weights only
+    to replace them.
     """
-    checkpointer = DetectionCheckpointer(nn.Identity(), cfg.OUTPUT_DIR)
-    if not checkpointer.has_checkpoint():
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.WEIGHTS = checkpointer.get_checkpoint_file()
-    cfg.freeze()
-    return cfg
+    output = load_config(config_file, opts, weights="").OUTPUT_DIR
+    checkpointer = DetectionCheckpointer(nn.Identity(), output)
+    return checkpointer.get_checkpoint_file() if checkpointer.has_checkpoint() else None
 
 
 def check_datasets(cfg: CfgNode, eval_only: bool) -> None:

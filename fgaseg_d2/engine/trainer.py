@@ -25,8 +25,7 @@ from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
 from fgaseg_d2.engine.optimizer import build_optimizer
 from fgaseg_d2.engine.train_loop import TrainLoop
 from fgaseg_d2.evaluation.sem_seg import build_sem_seg_evaluator
-
-_AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+from fgaseg_d2.precision import amp_dtype
 
 
 class FGASegTrainer(DefaultTrainer):
@@ -53,6 +52,7 @@ class FGASegTrainer(DefaultTrainer):
             setup_logger(name="fgaseg_d2")
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         cfg = with_legal_ignore_value(cfg)
+        dtype = amp_dtype(cfg.SOLVER.AMP.DTYPE, "SOLVER.AMP.DTYPE")
         # Data first: what is wrong with it shows before a large model is built.
         loader = self.build_train_loader(cfg)
         model = self.build_model(cfg)
@@ -62,7 +62,7 @@ class FGASegTrainer(DefaultTrainer):
             loader,
             optimizer,
             accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
-            amp_dtype=amp_dtype(cfg),
+            amp_dtype=dtype if cfg.SOLVER.AMP.ENABLED else None,
             seed=loader.seed,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
@@ -154,19 +154,6 @@ def shared_seed(cfg: CfgNode) -> int:
     return cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
 
 
-def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """Return the type of SOLVER.AMP, or None for full precision.
-
-    Raises:
-        ValueError: SOLVER.AMP.DTYPE is not "float16" or "bfloat16".
-    """
-    if cfg.SOLVER.AMP.DTYPE not in _AMP_DTYPES:
-        raise ValueError(
-            f"expected SOLVER.AMP.DTYPE {' or '.join(_AMP_DTYPES)}, got {cfg.SOLVER.AMP.DTYPE!r}"
-        )
-    return _AMP_DTYPES[cfg.SOLVER.AMP.DTYPE] if cfg.SOLVER.AMP.ENABLED else None
-
-
 def _distributed(model: nn.Module) -> nn.Module:
     """Wrap a model where there are several processes."""
     if comm.get_world_size() == 1:
@@ -176,6 +163,4 @@ def _distributed(model: nn.Module) -> nn.Module:
         model,
         device_ids=[device] if device.type == "cuda" else None,
         broadcast_buffers=False,
-        # With exactly MAX_CLASSES classes the padding token takes part in no step.
-        find_unused_parameters=True,
     )

@@ -201,7 +201,7 @@ def colour_label(record):
         (lambda record: record.update(height=50), ValueError, "its dataset record says 50 x 64"),
         (break_value, ValueError, r"label.png: expected label values 0 .. 3 .* got 17"),
         (break_picture, ValueError, r"0.png"),
-        (break_label, ValueError, r"label file .*0.label.png cannot be read"),
+        (break_label, ValueError, r"expected a label file that .*0.label.png"),
         (colour_label, ValueError, r"0.label.png: expected a label file of one integer channel"),
     ],
 )

@@ -229,6 +229,13 @@ def test_writing_refuses_bad_arguments(tmp_path, split, count):
         write_dataset(tmp_path, split, count)
 
 
+@pytest.mark.parametrize(("height", "width"), [(0, 64), (64, 31), (-1, 64)])
+def test_a_refused_size_leaves_the_folder_alone(tmp_path, height, width):
+    with pytest.raises(ValueError, match="at least 32 pixels"):
+        write_dataset(tmp_path, "val", 1, height=height, width=width)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_registered_splits_load(tmp_path):
     for split in dataset.SPLITS:
         write_dataset(tmp_path, split, 2, height=32, width=48, workers=1)
@@ -261,12 +268,30 @@ def test_incomplete_data_set_is_not_loaded(tmp_path):
         DatasetCatalog.get("storybook_train")
 
 
-def test_tool_draws_a_single_scene(tmp_path):
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        import make_storybook
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
+@pytest.fixture
+def make_storybook(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import make_storybook
+
+    return make_storybook
+
+
+def test_tool_reports_errors_in_one_line(make_storybook, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["--root", tmp_path / "new", "--size", "0"], "at least 32 pixels"),
+        (["--root", tmp_path / "file", "--val", "1"], "file"),
+        (["--scene", "1", "--output", tmp_path / "file" / "scene.png"], "file"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            make_storybook.main([str(argument) for argument in arguments])
+        error = capsys.readouterr().err
+        assert stop.value.code == 1
+        assert error.startswith("error: ") and error.count("\n") == 1 and message in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_tool_draws_a_single_scene(make_storybook, tmp_path):
     output = tmp_path / "scene.png"
     make_storybook.main(
         ["--scene", "9", "--output", str(output), "--height", "48", "--width", "64"]

@@ -206,5 +206,69 @@ def test_pretrained_weights_come_from_a_file(tmp_path):
     assert torch.equal(model.text_encoder.clip.token_embedding.weight, clip.token_embedding.weight)
 
 
+def test_openais_own_file_format(tmp_path):
+    """OpenAI's downloads are TorchScript archives in half precision, with settings as tensors."""
+    open_clip.add_model_config(SMALL_CLIP)
+    torch.manual_seed(3)
+    clip = open_clip.create_model("Small-ViT-8").eval()
+    clip.register_buffer("input_resolution", torch.tensor(64))
+    expected = {n: t.half().float() for n, t in clip.state_dict().items()}
+    path = tmp_path / "archive.pt"
+    example = (torch.zeros(1, 3, 64, 64), torch.zeros(1, 16, dtype=torch.long))
+    torch.jit.trace(clip.half().float(), example, check_trace=False).save(path)
+    loaded = load_clip(SMALL_CLIP, str(path))
+    assert torch.equal(loaded.visual.proj, expected["visual.proj"])
+    assert torch.equal(loaded.token_embedding.weight, expected["token_embedding.weight"])
+
+
+def test_clip_is_loaded_beside_a_partial_checkpoint(tmp_path):
+    open_clip.add_model_config(SMALL_CLIP)
+    clip = open_clip.create_model("Small-ViT-8")
+    path = tmp_path / "clip.pt"
+    torch.save(clip.state_dict(), path)
+    model = build_small(
+        *("MODEL.CLIP.PRETRAINED", str(path), "MODEL.WEIGHTS", "head.pth"),
+        *("MODEL.WEIGHTS_PARTIAL", True),
+    )
+    assert torch.equal(model.backbone.visual.conv1.weight, clip.visual.conv1.weight)
+
+
+def test_k_stays_as_it_was_when_q_and_v_train():
+    """The reason for splitting them: weight decay moves every parameter that an optimiser holds."""
+    model = build_small("MODEL.CLIP.FINETUNE", "attention").train()
+    attention = model.backbone.visual.transformer.resblocks[0].attn
+    before = {name: p.clone() for name, p in attention.named_parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.1, weight_decay=0.5)
+    item = {"image": torch.rand(3, 64, 64) * 255, "sem_seg": torch.zeros(64, 64).long()}
+    sum(model([item | {"vocabulary": "cat,dog"}]).values()).backward()
+    optimizer.step()
+    changed = {name for name, p in attention.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"q_proj.weight", "v_proj.weight"}
+
+
+def test_an_oblong_clip_keeps_its_position_embedding(tmp_path):
+    cfg = json.loads((ROOT / "tests/data/clip/Small-ViT-8.json").read_text())
+    cfg["vision_cfg"]["image_size"] = [48, 80]
+    path = tmp_path / "oblong.json"
+    path.write_text(json.dumps(cfg))
+    model = build_small("MODEL.CLIP.NAME", str(path), "MODEL.CLIP.IMAGE_SIZE", [48, 80])
+    with torch.no_grad():
+        assert model.backbone(torch.zeros(1, 3, 48, 80))["dense"].shape == (1, 32, 6, 10)
+        assert model.backbone(torch.zeros(1, 3, 64, 64))["dense"].shape == (1, 32, 8, 8)
+
+
+def test_text_towers_of_other_libraries_are_refused():
+    with pytest.raises(ValueError, match="open_clip"):
+        load_clip("roberta-ViT-B-32", "")
+
+
+def test_long_prompts_are_said_to_be_cut(caplog):
+    encoder = build_small().text_encoder
+    with torch.no_grad():
+        encoder((("a b c d e f g h i j k l m n o p q",),))
+    assert "may have been cut" in caplog.text
+
+
 def test_pretrained_weights_are_not_fetched_when_a_checkpoint_brings_them():
     build_small("MODEL.CLIP.PRETRAINED", "no/such.pt", "MODEL.WEIGHTS", "model.pth")

@@ -159,8 +159,23 @@ def test_unknown_losses_are_refused(wrong):
         ("MODEL.CLIP.FINETUNE", "some", "MODEL.CLIP.FINETUNE"),
         ("MODEL.CLIP.FINETUNE", "prompt", "PROMPT_LENGTH"),
         ("MODEL.CLIP.GUIDANCE_BLOCKS", [2, 7], "GUIDANCE_BLOCKS"),
+        ("MODEL.CLIP.GUIDANCE_BLOCKS", [1], "GUIDANCE_BLOCKS"),
+        ("MODEL.CLIP.IMAGE_SIZE", [64], "a height and a width"),
+        ("MODEL.FGASEG.P2T.HEADS", 7, "P2T.HEADS"),
+        ("MODEL.FGASEG.ATTENTION_HEADS", 3, "ATTENTION_HEADS"),
+        ("MODEL.FGASEG.WINDOW_SIZE", 0, "WINDOW_SIZE"),
+        ("MODEL.FGASEG.MAX_CLASSES", 0, "MAX_CLASSES"),
+        ("MODEL.FGASEG.LOSS.AUX_WEIGHTS", [1.0], "three weights"),
+        ("MODEL.FGASEG.PROMPT_TEMPLATES", "no blank", "PROMPT_TEMPLATES"),
+        ("TEST.AMP_DTYPE", "float8", "TEST.AMP_DTYPE float16 or bfloat16"),
     ],
 )
 def test_wrong_configuration_values_are_named(key, value, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         build_small(key, value)
+
+
+@pytest.mark.parametrize(("key", "value"), [("SIZE", [700, 64]), ("STRIDE", [0, 256])])
+def test_impossible_windows_are_refused(key, value):
+    with pytest.raises(ValueError, match="1 <= STRIDE <= SIZE <= CANVAS"):
+        build_small(*("TEST.SLIDING_WINDOW.ENABLED", True, f"TEST.SLIDING_WINDOW.{key}", value))

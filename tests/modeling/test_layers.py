@@ -82,8 +82,8 @@ def test_sine_encoding_of_a_position_by_hand():
 
 def test_grid_embedding_keeps_cls_and_its_own_size():
     embedding = torch.randn(1 + 16, 6)
-    assert torch.equal(resize_grid_embedding(embedding, 4, 4), embedding)
-    resized = resize_grid_embedding(embedding, 6, 9)
+    assert torch.equal(resize_grid_embedding(embedding, (4, 4), (4, 4)), embedding)
+    resized = resize_grid_embedding(embedding, (2, 8), (6, 9))
     assert resized.shape == (1 + 54, 6)
     assert torch.equal(resized[0], embedding[0])
 

@@ -73,8 +73,8 @@ def write_dataset(
         split: One of :data:`SPLITS`; only ``"unseen"`` shows held-out classes.
         count: Number of scenes, at most 10 000 000.
         seed: Seed of the whole data set, 0 or more.
-        height: Rows of a scene in pixels.
-        width: Columns of a scene in pixels.
+        height: Rows of a scene in pixels, at least 32.
+        width: Columns of a scene in pixels, at least 32.
         workers: Processes that draw; None takes one for each CPU core.
 
     Returns:
@@ -89,6 +89,9 @@ def write_dataset(
         raise ValueError(f"expected a count of 1 .. {_SEEDS_PER_SPLIT}, got {count}")
     if seed < 0:
         raise ValueError(f"expected a seed of 0 or more, got {seed}")
+    # Drawing would refuse it as well, but only after the folder got these settings.
+    if min(height, width) < 32:
+        raise ValueError(f"expected sides of at least 32 pixels, got {height} x {width}")
     settings = {"split": split, "seed": seed, "count": count, "height": height, "width": width}
     _claim_folder(folder, {"version": VERSION, **settings})
     todo = [index for index in range(count) if not _finished(folder, index)]

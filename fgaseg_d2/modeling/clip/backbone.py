@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers.position import resize_grid_embedding
-from .loading import load_clip
+from .loading import load_clip, needed_pretrained
 
 
 @BACKBONE_REGISTRY.register()
@@ -50,8 +50,12 @@ class CLIPViT(Backbone):
         self.visual = visual
         depth = len(visual.transformer.resblocks)
         self.guidance_blocks = tuple(guidance_blocks) or (depth // 3 - 1, 2 * depth // 3 - 1)
-        early, late = self.guidance_blocks
-        if not 0 <= early <= late < depth - 1:
+        ascending = sorted(self.guidance_blocks)
+        if (
+            len(ascending) != 2
+            or list(self.guidance_blocks) != ascending
+            or not (ascending[0] >= 0 and ascending[1] < depth - 1)
+        ):
             raise ValueError(
                 "expected MODEL.CLIP.GUIDANCE_BLOCKS to be two ascending block numbers below "
                 f"{depth - 1}, got {list(self.guidance_blocks)}."
@@ -70,9 +74,8 @@ class CLIPViT(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict:
         """The arguments of the constructor, from a configuration."""
-        clip_cfg = cfg.MODEL.CLIP
-        # MODEL.WEIGHTS brings CLIP's weights along, so there is nothing to fetch.
-        pretrained = "" if cfg.MODEL.WEIGHTS else clip_cfg.PRETRAINED
+        clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
+        pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
         return {
             "visual": load_clip(clip_cfg.NAME, pretrained).visual,
             "guidance_blocks": clip_cfg.GUIDANCE_BLOCKS,
@@ -126,7 +129,7 @@ class CLIPViT(Backbone):
         grid = tuple(patches.shape[-2:])
         tokens = patches.flatten(2).transpose(1, 2)
         cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
-        position = resize_grid_embedding(visual.positional_embedding, *grid)
+        position = resize_grid_embedding(visual.positional_embedding, visual.grid_size, grid)
         tokens = torch.cat((cls, tokens), dim=1) + position.to(tokens.dtype)
         return visual.ln_pre(tokens), grid
 

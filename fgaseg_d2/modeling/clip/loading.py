@@ -1,22 +1,21 @@
 """A CLIP name and its weights -> an open_clip model with separate q, k and v projections."""
 
 import difflib
-import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import open_clip
+import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ..layers.attention import SplitQKVAttention
 
-logger = logging.getLogger(__name__)
-
 open_clip.add_model_config(Path(__file__).parent / "model_configs")
 
 
-class PretrainedWeightsError(RuntimeError):
+class PretrainedWeightsError(OSError):
     """CLIP's pretrained weights could not be fetched or read."""
 
 
@@ -35,22 +34,79 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
         PretrainedWeightsError: the weights could not be fetched or read.
     """
     name = _resolve_name(name)
-    if pretrained:
-        _check_pretrained(name, pretrained)
-    try:
-        clip = open_clip.create_model(name, pretrained=pretrained or None)
-    # open_clip passes on whatever its downloader and the file reader raise.
-    except Exception as error:
-        if not pretrained:
-            raise
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise PretrainedWeightsError(
-            f"expected to load the pretrained CLIP weights '{pretrained}' of '{name}', but: "
-            f"{reason}. Connect to the network, or set MODEL.CLIP.PRETRAINED to the path of a "
-            'downloaded CLIP checkpoint, or to "" for random weights.'
-        ) from error
+    if not pretrained:
+        clip = _create(name)
+    elif Path(pretrained).is_file():
+        clip = _from_file(name, pretrained)
+    else:
+        _check_tag(name, pretrained)
+        clip = _from_tag(name, pretrained)
     split_attention(clip)
     return clip
+
+
+def needed_pretrained(pretrained: str, weights: str, weights_partial: bool) -> str:
+    """What to load into CLIP: nothing where a checkpoint brings the whole model anyway.
+
+    Args:
+        pretrained: MODEL.CLIP.PRETRAINED.
+        weights: MODEL.WEIGHTS.
+        weights_partial: MODEL.WEIGHTS_PARTIAL.
+    """
+    return "" if weights and not weights_partial else pretrained
+
+
+def _create(name: str) -> nn.Module:
+    try:
+        return open_clip.create_model(name)
+    # Text towers of other libraries need these installed, and fetch their configuration.
+    except (ImportError, RuntimeError, OSError) as error:
+        raise ValueError(
+            f"expected MODEL.CLIP.NAME to be a CLIP that open_clip builds by itself, but '{name}' "
+            f"fails: {_reason(error)}. Choose a ViT-* model with open_clip's own text tower."
+        ) from error
+
+
+def _from_tag(name: str, tag: str) -> nn.Module:
+    try:
+        return open_clip.create_model(name, pretrained=tag)
+    # open_clip passes on whatever its downloader raises.
+    except Exception as error:
+        raise PretrainedWeightsError(
+            f"expected to fetch the CLIP weights '{tag}' of '{name}', but: {_reason(error)}. "
+            "Connect to the network, or set MODEL.CLIP.PRETRAINED to the path of a downloaded CLIP "
+            'checkpoint, or to "" for random weights.'
+        ) from error
+
+
+def _from_file(name: str, path: str) -> nn.Module:
+    try:
+        if not _is_torchscript(path):
+            return open_clip.create_model(name, pretrained=path)
+        # OpenAI published its models in this format; open_clip reads it by tag only.
+        state = torch.jit.load(path, map_location="cpu").state_dict()
+        clip = open_clip.create_model(name)
+        names = clip.state_dict()
+        clip.load_state_dict({n: t.float() for n, t in state.items() if n in names})
+        return clip
+    # Damaged bytes make the readers raise nearly anything.
+    except Exception as error:
+        raise PretrainedWeightsError(
+            f"expected CLIP weights of '{name}' in {path}, but: {_reason(error)}. The file is "
+            "damaged, or of another model: set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
+        ) from error
+
+
+def _is_torchscript(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in member for member in archive.namelist())
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
 
 
 def build_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
@@ -88,9 +144,7 @@ def _resolve_name(name: str) -> str:
     return name
 
 
-def _check_pretrained(name: str, pretrained: str) -> None:
-    if Path(pretrained).is_file():
-        return
+def _check_tag(name: str, pretrained: str) -> None:
     if "/" in pretrained or Path(pretrained).suffix:
         raise FileNotFoundError(
             f"expected MODEL.CLIP.PRETRAINED to be a checkpoint file or a tag of open_clip, got "

@@ -3,16 +3,20 @@
 Letters: E entries of the vocabulary, C joint embedding, L context length.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 from detectron2.config import CfgNode, configurable
+from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .loading import build_tokenizer, load_clip
+from .loading import build_tokenizer, load_clip, needed_pretrained
 from .templates import resolve_templates
+
+logger = logging.getLogger(__name__)
 
 Entries = tuple[tuple[str, ...], ...]
 
@@ -50,6 +54,11 @@ class CLIPTextEncoder(nn.Module):
         # Towers with a class of their own (CustomTextCLIP) keep the text part in `text`.
         self.clip = clip
         text = getattr(clip, "text", clip)
+        if not isinstance(getattr(text, "transformer", None), Transformer):
+            raise ValueError(
+                "expected MODEL.CLIP.NAME to be a CLIP with open_clip's own text transformer, got "
+                f"a text tower of type {type(text).__name__}; choose another model."
+            )
         if gradient_checkpointing:
             text.transformer.grad_checkpointing = True
         self.tokenizer = tokenizer
@@ -60,9 +69,10 @@ class CLIPTextEncoder(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """The arguments of the constructor, from a configuration."""
-        clip_cfg = cfg.MODEL.CLIP
+        clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
+        pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
         return {
-            "clip": load_clip(clip_cfg.NAME, "" if cfg.MODEL.WEIGHTS else clip_cfg.PRETRAINED),
+            "clip": load_clip(clip_cfg.NAME, pretrained),
             "tokenizer": build_tokenizer(clip_cfg.NAME),
             "templates": resolve_templates(cfg.MODEL.FGASEG.PROMPT_TEMPLATES),
             "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
@@ -97,9 +107,13 @@ class CLIPTextEncoder(nn.Module):
             self._cache.popitem(last=False)
         return self._cache[key]
 
-    def train(self, mode: bool = True) -> "CLIPTextEncoder":
-        """Switch the mode; forgets the cache, in case weights were written behind autograd."""
+    def clear_cache(self) -> None:
+        """Forget all embeddings; needed after writing the weights through ``Tensor.data``."""
         self._cache.clear()
+
+    def train(self, mode: bool = True) -> "CLIPTextEncoder":
+        """Switch the mode; clears the cache, as weight averaging writes behind autograd."""
+        self.clear_cache()
         return super().train(mode)
 
     def _weights_state(self) -> tuple:
@@ -109,9 +123,15 @@ class CLIPTextEncoder(nn.Module):
     def _encode(self, entries: Entries) -> Tensor:
         # A name's prompts are encoded once, however many entries share it.
         names = list(dict.fromkeys(name for entry in entries for name in entry))
-        prompts = [template.format(name) for name in names for template in self.templates]
+        prompts = [template.replace("{}", name) for name in names for template in self.templates]
         device = next(self.parameters()).device
         tokens = self.tokenizer(prompts).to(device)
+        if (tokens[:, -1] != 0).any():
+            logger.warning(
+                "Some prompts fill CLIP's %d tokens and may have been cut; shorten the longest "
+                "names if they look alike to the model.",
+                tokens.shape[1],
+            )
         embeddings = torch.cat(
             [self.clip.encode_text(part, normalize=True) for part in tokens.split(self.batch_size)]
         )

@@ -149,6 +149,12 @@ class Aggregation(nn.Module):
         pooling_test: Sequence[int],
     ) -> None:
         super().__init__()
+        if heads < 1 or dim % heads:
+            raise ValueError(
+                f"expected MODEL.FGASEG.ATTENTION_HEADS to divide HIDDEN_DIM {dim}, got {heads}."
+            )
+        if window < 2:
+            raise ValueError(f"expected MODEL.FGASEG.WINDOW_SIZE of 2 or more, got {window}.")
         self.pooling_train, self.pooling_test = tuple(pooling_train), tuple(pooling_test)
         self.image_guidance = nn.Sequential(
             nn.Conv2d(embed_dim, guidance_dim, 3, padding=1), nn.ReLU()

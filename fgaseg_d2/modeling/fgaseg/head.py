@@ -52,6 +52,8 @@ class FGASegHead(nn.Module):
         early_rejection: EarlyRejection | None = None,
     ) -> None:
         super().__init__()
+        if max_classes < 1:
+            raise ValueError(f"expected MODEL.FGASEG.MAX_CLASSES of 1 or more, got {max_classes}.")
         self.p2tformer = p2tformer
         self.local_similarity = local_similarity
         self.embed_global = MapEmbedding(hidden_dim)

@@ -66,6 +66,10 @@ class FGASegCriterion(nn.Module):
             raise ValueError(f"expected MODEL.FGASEG.LOSS.MAIN 'bce' or 'ce', got '{main}'.")
         if t2p not in ("bce", "mse"):
             raise ValueError(f"expected MODEL.FGASEG.LOSS.T2P 'bce' or 'mse', got '{t2p}'.")
+        if len(aux_weights) != 3:
+            raise ValueError(
+                f"expected three weights in MODEL.FGASEG.LOSS.AUX_WEIGHTS, got {list(aux_weights)}."
+            )
         self.main, self.t2p, self.t2p_weight = main, t2p, t2p_weight
         self.aux_weights = tuple(aux_weights)
         self.ignore_value, self.ignored_as_negative = ignore_value, ignored_as_negative

@@ -16,6 +16,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...precision import amp_dtype
 from ...vocabulary import Vocabulary
 from ..clip.backbone import CLIPViT
 from ..clip.finetune import set_trainable
@@ -67,11 +68,7 @@ class FGASeg(nn.Module):
         softmax_scores: bool = False,
     ) -> None:
         super().__init__()
-        if any(side % backbone.size_divisibility for side in image_size):
-            raise ValueError(
-                "expected MODEL.CLIP.IMAGE_SIZE in multiples of the patch size "
-                f"{backbone.size_divisibility}, got {list(image_size)}."
-            )
+        _check_sizes(image_size, backbone.size_divisibility, sliding_window)
         self.backbone = backbone
         self.text_encoder = text_encoder
         self.sem_seg_head = sem_seg_head
@@ -114,7 +111,9 @@ class FGASeg(nn.Module):
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
-            "autocast_dtype": getattr(torch, cfg.TEST.AMP_DTYPE) if cfg.TEST.AMP_DTYPE else None,
+            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
+            if cfg.TEST.AMP_DTYPE
+            else None,
             "softmax_scores": loss.MAIN == "ce",
         }
 
@@ -238,6 +237,26 @@ class FGASeg(nn.Module):
 
     def _resize(self, images: Tensor) -> Tensor:
         return F.interpolate(images, self.image_size, mode="bilinear")
+
+
+def _check_sizes(
+    image_size: Sequence[int], patch: int, sliding_window: tuple[Size, Size, Size] | None
+) -> None:
+    if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
+        raise ValueError(
+            "expected MODEL.CLIP.IMAGE_SIZE to be a height and a width in multiples of the patch "
+            f"size {patch}, got {list(image_size)}."
+        )
+    if sliding_window is None:
+        return
+    canvas, size, stride = sliding_window
+    if any(len(pair) != 2 for pair in sliding_window) or not all(
+        1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
+    ):
+        raise ValueError(
+            "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
+            f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
+        )
 
 
 def _default_vocabulary(words: str, datasets: Sequence[str]) -> Vocabulary | None:

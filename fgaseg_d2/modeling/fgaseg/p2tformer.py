@@ -40,6 +40,10 @@ class P2Tformer(nn.Module):
         gamma_trainable: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
+        if layers and dim % heads:
+            raise ValueError(
+                f"expected MODEL.FGASEG.P2T.HEADS to divide CLIP's {dim} channels, got {heads}."
+            )
         self.layers = nn.ModuleList(P2TLayer(dim, heads) for _ in range(layers))
         if layers:
             self.gamma = nn.Parameter(torch.full((dim,), gamma), requires_grad=gamma_trainable)

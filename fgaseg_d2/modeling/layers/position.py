@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Size = tuple[int, int]
+
 
 def sine_encoding(channels: int, height: int, width: int, device: torch.device) -> Tensor:
     """Two-dimensional sine encoding, normalised to 2 pi, as in DETR.
@@ -30,20 +32,21 @@ def sine_encoding(channels: int, height: int, width: int, device: torch.device) 
     return torch.cat((y, x), dim=2)
 
 
-def resize_grid_embedding(embedding: Tensor, height: int, width: int) -> Tensor:
-    """Resize a learned square position embedding that begins with the CLS token's.
+def resize_grid_embedding(embedding: Tensor, old: Size, new: Size) -> Tensor:
+    """Resize a learned position embedding that begins with the CLS token's.
 
     Args:
-        embedding: (1 + n * n) x C.
+        embedding: (1 + h * w) x C.
+        old: its height h and width w.
+        new: the height and width wanted.
 
     Returns:
         (1 + height * width) x C; bicubic, corners not aligned.
     """
-    cls, grid = embedding[:1], embedding[1:]
-    side = math.isqrt(grid.shape[0])
-    if (side, side) == (height, width):
+    if tuple(old) == tuple(new):
         return embedding
-    grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    cls, grid = embedding[:1], embedding[1:]
+    grid = grid.reshape(1, *old, -1).permute(0, 3, 1, 2)
     # Bicubic interpolation has no bfloat16 kernel on every device.
-    grid = F.interpolate(grid.float(), (height, width), mode="bicubic", align_corners=False)
+    grid = F.interpolate(grid.float(), tuple(new), mode="bicubic", align_corners=False)
     return torch.cat((cls, grid.to(cls.dtype).flatten(2).squeeze(0).T))

@@ -1,0 +1,20 @@
+"""The number types of mixed precision, by name."""
+
+import torch
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def amp_dtype(name: str, key: str) -> torch.dtype:
+    """Turn a configuration's value into the type to autocast to.
+
+    Args:
+        name: "float16" or "bfloat16".
+        key: the configuration key it stands under, for the message.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in _DTYPES:
+        raise ValueError(f"expected {key} {' or '.join(_DTYPES)}, got {name!r}")
+    return _DTYPES[name]
