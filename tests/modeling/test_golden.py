@@ -26,12 +26,15 @@ def run(model, record):
 
 
 def check_labels(model, record):
+    """The recorded class is ours, or as good: float32 rounding decides between equal scores."""
     image = drawn_image(*record["image_size"])
     with torch.no_grad():
         (result,) = model([{"image": image, "vocabulary": vocabulary(record)}])
-    labels = result["sem_seg"].argmax(0).numpy()
-    assert labels.shape == record["sem_seg_argmax"].shape
-    assert (labels == record["sem_seg_argmax"]).mean() >= 0.999
+    scores, expected = result["sem_seg"], torch.from_numpy(record["sem_seg_argmax"].astype(int))
+    assert scores.shape[1:] == expected.shape
+    lost = scores.amax(0) - scores.gather(0, expected[None])[0]
+    assert (lost <= 1e-6).float().mean() >= 0.999
+    assert (scores.argmax(0) == expected).float().mean() >= 0.998
 
 
 def close(actual, expected, tolerance=1e-4):
