@@ -1,5 +1,6 @@
 """What the tests of the demo's command line share."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -70,6 +71,8 @@ def in_process(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     Returns:
         A function: arguments -> exit code, standard output, standard error.
     """
+    # Handlers of earlier tests write to streams that pytest has closed, and say so on this one.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     monkeypatch.syspath_prepend(str(DEMO.parent))
     import demo as module
 

@@ -18,10 +18,7 @@ def main() -> int:
     if not args.output.endswith(".safetensors"):
         parser.error(f"expected an output ending in .safetensors, got {args.output}")
 
-    import safetensors.torch
-
-    from fgaseg_d2.checkpoint import read_checkpoint
-    from fgaseg_d2.files import atomic_path
+    from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
 
     try:
         state = read_checkpoint(args.checkpoint)["model"]
@@ -29,8 +26,7 @@ def main() -> int:
             name: tensor.half() if tensor.is_floating_point() else tensor
             for name, tensor in state.items()
         }
-        with atomic_path(args.output) as temporary:
-            safetensors.torch.save_file(state, temporary)
+        write_checkpoint(args.output, state)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
