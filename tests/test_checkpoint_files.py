@@ -106,6 +106,19 @@ def test_converted_there_and_back_it_is_the_same(tmp_path, capsys, model, ending
     assert same(other.state_dict(), model.state_dict())
 
 
+def test_half_precision_halves_the_numbers_and_nothing_else(tmp_path, model):
+    torch.save(model.state_dict(), tmp_path / "in.pth")
+    target = tmp_path / "half.safetensors"
+    assert tool("convert_checkpoint").main(["--half", str(tmp_path / "in.pth"), str(target)]) == 0
+    half = read_checkpoint(str(target))["model"]
+    expected = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    assert same(half, expected)
+    assert all(half[name].dtype == tensor.dtype for name, tensor in expected.items())
+
+
 def test_every_variant_has_names_in_the_reference():
     for opts in (("MODEL.FGASEG.FAST.ENABLED", True), ("MODEL.FGASEG.FUSION", "add"),
                  ("MODEL.FGASEG.P2T.LAYERS", 3)):  # fmt: skip

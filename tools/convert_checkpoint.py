@@ -32,16 +32,20 @@ def build_parser() -> argparse.ArgumentParser:
         default="fgaseg_d2",
         help="names to write: this package's, or those of the authors' code (%(default)s)",
     )
+    parser.add_argument(
+        "--half", action="store_true", help="write half precision (float16), to ship or to share"
+    )
     return parser
 
 
-def convert(source: str, target: str, to: str) -> str:
+def convert(source: str, target: str, to: str, half: bool = False) -> str:
     """Convert one file.
 
     Args:
         source: path or URL of a checkpoint.
         target: path to write, .pth or .safetensors.
         to: "fgaseg_d2" or "reference".
+        half: whether to write floating-point tensors as float16.
 
     Returns:
         What was done, in one line.
@@ -62,6 +66,8 @@ def convert(source: str, target: str, to: str) -> str:
         )
     if to == "reference":
         state = to_reference(state)
+    if half:
+        state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
     write_checkpoint(target, state)
     count = sum(tensor.numel() for tensor in state.values())
     return f"{source} ({kind}, {len(state)} tensors, {count:,} numbers) -> {target} ({to} names)"
@@ -81,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from fgaseg_d2.engine import errors
 
     return errors.run(
-        lambda: sys.stdout.write(f"{convert(options.input, options.output, options.to)}\n")
+        lambda: sys.stdout.write(
+            f"{convert(options.input, options.output, options.to, options.half)}\n"
+        )
     )
 
 

@@ -34,5 +34,5 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=100
     MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth" \
     SOLVER.BASE_LR 0.0002 SOLVER.WARMUP_ITERS 10 SOLVER.MAX_ITER 300
 
-"$python" tools/export_weights.py "$out/fgaseg/model_final.pth" \
+"$python" tools/convert_checkpoint.py --half "$out/fgaseg/model_final.pth" \
     fgaseg_d2/weights/storybook_vit8.safetensors
