@@ -23,13 +23,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root", type=Path, default=Path("datasets"), help="folder for storybook/ (%(default)s)"
     )
-    for split, count in (("train", 6000), ("val", 300), ("unseen", 300)):
+    for split, count in (("train", 20000), ("val", 300), ("test", 500)):
         parser.add_argument(
             f"--{split}",
             type=int,
             default=count,
             metavar="N",
-            help=f"scenes in storybook_{split}, 0 leaves it out (%(default)s)",
+            help=f"scenes of the split {split}, 0 leaves it out (%(default)s)",
         )
     parser.add_argument(
         "--size", type=int, default=256, help="side of a scene in pixels (%(default)s)"
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     single.add_argument("--output", type=Path, default=Path("scene.png"), help="%(default)s")
     single.add_argument("--height", type=int, default=384, help="rows in pixels (%(default)s)")
     single.add_argument("--width", type=int, default=512, help="columns in pixels (%(default)s)")
-    single.add_argument("--held-out", action="store_true", help="show held-out classes as well")
+    single.add_argument("--held-out", action="store_true", help="show held-out things as well")
     return parser
 
 
@@ -55,15 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Only now, so that --help answers at once.
-    from fgaseg_d2.data.storybook import dataset, draw_scene
+    from fgaseg_d2.data.storybook import PRODUCTS, TRAINING_PRODUCTS, dataset, draw_scene
 
     try:
         if options.scene is not None:
-            scene = draw_scene(options.scene, options.height, options.width, options.held_out)
-            jpeg = options.output.suffix.lower() in (".jpg", ".jpeg")
-            write = dataset.write_jpeg if jpeg else dataset.write_png
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            write(options.output, scene.image)
+            products = PRODUCTS if options.held_out else TRAINING_PRODUCTS
+            scene = draw_scene(options.scene, options.height, options.width, products)
+            dataset.write_picture(options.output, scene.image)
             return
         for split in dataset.SPLITS:
             count = getattr(options, split)

@@ -3,17 +3,19 @@
 import os
 
 from .classes import (
-    ALL_CLASSES,
-    HELD_OUT_CLASSES,
+    FULL_CLASSES,
+    PRODUCTS,
     SEEN_CLASSES,
     STUFF_CLASSES,
+    TRAINING_PRODUCTS,
+    UNSEEN_CLASSES,
 )
 from .dataset import write_dataset
 from .scenes import Scene, draw_scene
 
 
 def register_storybook(root: str | os.PathLike | None = None) -> None:
-    """Register storybook_train, storybook_val and storybook_unseen with Detectron2.
+    """Register the data sets of Storybook with Detectron2 (``registration.DATASETS``).
 
     Args:
         root: Folder that holds ``storybook/``; None takes the environment variable
@@ -26,10 +28,12 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
 
 
 __all__ = [
-    "ALL_CLASSES",
-    "HELD_OUT_CLASSES",
+    "FULL_CLASSES",
+    "PRODUCTS",
     "SEEN_CLASSES",
     "STUFF_CLASSES",
+    "TRAINING_PRODUCTS",
+    "UNSEEN_CLASSES",
     "Scene",
     "draw_scene",
     "register_storybook",

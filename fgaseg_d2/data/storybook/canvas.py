@@ -1,7 +1,14 @@
 """A picture and its label map, drawn together.
 
 Positions and lengths are fractions of the shorter image side, x to the right and y downwards.
+
+The pixels must not depend on the machine. Points are rounded to sixteenths of a pixel before OpenCV
+sees them, and OpenCV only draws with anti-aliasing, whose integer arithmetic gives the same bytes
+in all of its versions (tried from 4.8 to 5.0); its hard-edged filling does not. Labels therefore
+come from the anti-aliased mask, where it covers half a pixel or more.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +17,9 @@ from .classes import IGNORE_LABEL
 from .paint import Colour, Paint
 
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
-OUTLINE_WIDTH = 0.009
+# Halves round up even where the last bit of a cosine differs between two machines.
+_HALF = 0.5 + 1e-6
+OUTLINE_WIDTH = 0.018  # of a dark line around a thing; half of it is visible
 
 
 class Canvas:
@@ -45,60 +54,108 @@ class Canvas:
             colour: RGB in 0..255.
             class_id: Label of the area; None leaves the labels as they are.
         """
-        points = [self._fixed(polygon)]
-        cv2.fillPoly(self.image, points, colour, cv2.LINE_AA, _SHIFT)
+        fill_polygon(self.image, polygon, colour, self.side)
         if class_id is not None:
-            cv2.fillPoly(self.label, points, class_id, cv2.LINE_8, _SHIFT)
+            self.mark([polygon], class_id)
 
-    def fill_painted(self, polygon: np.ndarray, paint: Paint, tone: float, class_id: int) -> None:
-        """Fill a polygon with a paint.
+    def fill_painted(self, polygon: np.ndarray, paint: Paint, tone: float) -> None:
+        """Fill a polygon with a paint and leave the labels as they are.
 
         Args:
             polygon: N x 2 corners.
             paint: Colours by position.
             tone: Brightness factor, 1 leaves the paint as it is.
-            class_id: Label of the area.
         """
-        points = self._fixed(polygon)
-        rows, columns = self.image.shape[:2]
-        left, top = np.maximum((points.min(axis=0) >> _SHIFT) - 1, 0)
-        right, bottom = np.minimum((points.max(axis=0) >> _SHIFT) + 2, (columns, rows))
+        left, top, right, bottom = self._bounds([polygon])
         if left >= right or top >= bottom:
             return
         mask = np.zeros((bottom - top, right - left), np.uint8)
-        corner = np.array([left, top], np.int32) << _SHIFT
-        cv2.fillPoly(mask, [points - corner], 255, cv2.LINE_AA, _SHIFT)
+        fill_polygon(mask, polygon, 255, self.side, (left, top))
         x = ((np.arange(left, right, dtype=np.float32) + 0.5) / self.side)[None, :]
         y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) / self.side)[:, None]
         colours = np.clip(tone * paint.colours_at(x, y, 1 / self.side), 0, 255)
         region = self.image[top:bottom, left:right]
         amount = mask[..., None].astype(np.float32) / 255
-        region[:] = (region + amount * (colours - region)).astype(np.uint8)
-        cv2.fillPoly(self.label, [points], class_id, cv2.LINE_8, _SHIFT)
+        region[:] = (region + amount * (colours - region) + 0.5).astype(np.uint8)
 
-    def line(
-        self,
-        points: np.ndarray,
-        width: float,
-        colour: Colour,
-        class_id: int | None = None,
-        closed: bool = False,
-    ) -> None:
-        """Draw a line through points.
+    def line(self, points: np.ndarray, width: float, colour: Colour, closed: bool = False) -> None:
+        """Draw a line through points and leave the labels as they are.
 
         Args:
             points: N x 2 positions.
             width: Width of the line; never thinner than a pixel.
             colour: RGB in 0..255.
-            class_id: Label of the line; None leaves the labels as they are.
             closed: Whether the last point joins the first.
         """
-        path, pixels = [self._fixed(points)], max(1, round(width * self.side))
-        cv2.polylines(self.image, path, closed, colour, pixels, cv2.LINE_AA, _SHIFT)
-        if class_id is not None:
-            cv2.polylines(self.label, path, closed, class_id, pixels, cv2.LINE_8, _SHIFT)
+        draw_line(self.image, points, width, colour, self.side, closed=closed)
 
-    def _fixed(self, points: np.ndarray) -> np.ndarray:
-        """Positions in fixed-point pixel coordinates, where a pixel's centre is an integer."""
-        pixels = np.asarray(points, np.float64) * self.side - 0.5
-        return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
+    def mark(self, polygons: Sequence[np.ndarray], class_id: int, outline: float = 0) -> None:
+        """Label the union of polygons.
+
+        Args:
+            polygons: N x 2 corners each.
+            class_id: Label of the area.
+            outline: Width of a line around each of them that belongs to the area, if any.
+        """
+        left, top, right, bottom = self._bounds(polygons, outline)
+        if left >= right or top >= bottom:
+            return
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        for polygon in polygons:
+            fill_polygon(mask, polygon, 255, self.side, (left, top))
+            if outline:
+                draw_line(mask, polygon, outline, 255, self.side, (left, top), closed=True)
+        self.label[top:bottom, left:right][mask >= 128] = class_id
+
+    def _bounds(
+        self, polygons: Sequence[np.ndarray], margin: float = 0
+    ) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom pixel of the part of the picture that polygons touch."""
+        points = np.concatenate([to_fixed(polygon, self.side) for polygon in polygons])
+        rows, columns = self.label.shape
+        edge = 2 + round(margin * self.side)
+        left, top = np.maximum((points.min(axis=0) >> _SHIFT) - edge, 0)
+        right, bottom = np.minimum((points.max(axis=0) >> _SHIFT) + edge + 1, (columns, rows))
+        return int(left), int(top), int(right), int(bottom)
+
+
+def to_fixed(points: np.ndarray, side: int) -> np.ndarray:
+    """Positions in sixteenths of a pixel, N x 2 int32; a pixel's centre is a whole pixel."""
+    pixels = np.asarray(points, np.float64) * side - 0.5
+    return np.floor(pixels * (1 << _SHIFT) + _HALF).astype(np.int32)
+
+
+def fill_polygon(
+    pixels: np.ndarray,
+    polygon: np.ndarray,
+    colour: Colour | int,
+    side: int,
+    corner: tuple[int, int] = (0, 0),
+) -> None:
+    """Fill a polygon in an array of pixels, with anti-aliasing.
+
+    Args:
+        pixels: H x W x 3 or H x W uint8, changed in place.
+        polygon: N x 2 corners in units of ``side``.
+        colour: What to fill with.
+        side: Pixels to a unit of length.
+        corner: Column and row of the picture where the array begins.
+    """
+    points = to_fixed(polygon, side) - (np.array(corner, np.int32) << _SHIFT)
+    cv2.fillPoly(pixels, [points], colour, cv2.LINE_AA, _SHIFT)
+
+
+def draw_line(
+    pixels: np.ndarray,
+    points: np.ndarray,
+    width: float,
+    colour: Colour | int,
+    side: int,
+    corner: tuple[int, int] = (0, 0),
+    *,
+    closed: bool,
+) -> None:
+    """Draw a line of at least a pixel; the arguments are those of :func:`fill_polygon`."""
+    path = to_fixed(points, side) - (np.array(corner, np.int32) << _SHIFT)
+    thickness = max(1, round(width * side))
+    cv2.polylines(pixels, [path], closed, colour, thickness, cv2.LINE_AA, _SHIFT)

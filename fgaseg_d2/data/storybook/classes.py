@@ -1,7 +1,8 @@
-"""Class names of Storybook: what the drawn world contains and which words are held out.
+"""Words of Storybook: stuff, things, colours, patterns, and which combinations are held out.
 
-The label id of a class is its position in :data:`ALL_CLASSES`: first the stuff, then the seen
-attribute-thing pairs, then the held-out pairs. Training sets therefore use ids 0 .. len(SEEN) - 1.
+Every thing of a scene is a :class:`Product` of a colour, a pattern and a noun. The label map of a
+scene holds positions in :data:`FULL_CLASSES`; all other vocabularies follow from them by a table
+(``vocabularies.py``).
 """
 
 from typing import NamedTuple
@@ -22,9 +23,10 @@ STUFF_CLASSES: tuple[str, ...] = (
 COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green", "purple")
 PATTERNS: tuple[str, ...] = ("striped", "dotted", "checked")
 ATTRIBUTES: tuple[str, ...] = COLOURS + PATTERNS
+PLAIN = "plain"
 
 WATER_THINGS: tuple[str, ...] = ("boat", "fish")
-SKY_THINGS: tuple[str, ...] = ("bird", "balloon")
+SKY_THINGS: tuple[str, ...] = ("bird", "balloon", "kite")
 GROUND_THINGS: tuple[str, ...] = (
     "house",
     "tree",
@@ -49,11 +51,12 @@ _HELD_OUT_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "fish": ("red", "checked"),
     "bird": ("green", "striped"),
     "balloon": ("blue", "dotted"),
+    "kite": ("yellow", "striped"),
 }
 
 
-class Combo(NamedTuple):
-    """A thing with its attribute, for example ``Combo("red", "house")``."""
+class Pair(NamedTuple):
+    """A thing with the attribute that it is named by, for example ``Pair("red", "house")``."""
 
     attribute: str
     thing: str
@@ -63,22 +66,58 @@ class Combo(NamedTuple):
         """The class name, for example ``"red house"``."""
         return f"{self.attribute} {self.thing}"
 
-
-def _combos(held_out: bool) -> tuple[Combo, ...]:
-    return tuple(
-        Combo(attribute, thing)
-        for thing in THINGS
-        for attribute in ATTRIBUTES
-        if (attribute in _HELD_OUT_ATTRIBUTES[thing]) == held_out
-    )
+    @property
+    def held_out(self) -> bool:
+        """Whether no training scene shows it."""
+        return self.attribute in _HELD_OUT_ATTRIBUTES[self.thing]
 
 
-SEEN_COMBOS: tuple[Combo, ...] = _combos(held_out=False)
-HELD_OUT_COMBOS: tuple[Combo, ...] = _combos(held_out=True)
+class Product(NamedTuple):
+    """What one thing of a scene looks like, for example ``Product("red", "striped", "house")``."""
 
-SEEN_CLASSES: tuple[str, ...] = STUFF_CLASSES + tuple(combo.name for combo in SEEN_COMBOS)
-HELD_OUT_CLASSES: tuple[str, ...] = tuple(combo.name for combo in HELD_OUT_COMBOS)
-ALL_CLASSES: tuple[str, ...] = SEEN_CLASSES + HELD_OUT_CLASSES
+    colour: str
+    pattern: str
+    thing: str
 
-CLASS_IDS: dict[str, int] = {name: index for index, name in enumerate(ALL_CLASSES)}
+    @property
+    def name(self) -> str:
+        """The full phrase: ``"red house"`` if plain, otherwise ``"red striped house"``."""
+        words = (self.colour, self.pattern, self.thing)
+        return " ".join(word for word in words if word != PLAIN)
+
+    @property
+    def attribute(self) -> str:
+        """The colour if plain, otherwise the pattern."""
+        return self.colour if self.pattern == PLAIN else self.pattern
+
+    @property
+    def pair(self) -> Pair:
+        """Its class among the pairs: by the colour if plain, otherwise by the pattern."""
+        return Pair(self.attribute, self.thing)
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its colour or its pattern is held out for its thing."""
+        return Pair(self.colour, self.thing).held_out or self.pair.held_out
+
+
+PAIRS: tuple[Pair, ...] = tuple(
+    Pair(attribute, thing) for thing in THINGS for attribute in ATTRIBUTES
+)
+SEEN_PAIRS: tuple[Pair, ...] = tuple(pair for pair in PAIRS if not pair.held_out)
+UNSEEN_PAIRS: tuple[Pair, ...] = tuple(pair for pair in PAIRS if pair.held_out)
+
+PRODUCTS: tuple[Product, ...] = tuple(
+    Product(colour, pattern, thing)
+    for thing in THINGS
+    for pattern in (PLAIN, *PATTERNS)
+    for colour in COLOURS
+)
+TRAINING_PRODUCTS: tuple[Product, ...] = tuple(item for item in PRODUCTS if not item.held_out)
+
+FULL_CLASSES: tuple[str, ...] = STUFF_CLASSES + tuple(product.name for product in PRODUCTS)
+SEEN_CLASSES: tuple[str, ...] = STUFF_CLASSES + tuple(pair.name for pair in SEEN_PAIRS)
+UNSEEN_CLASSES: tuple[str, ...] = tuple(pair.name for pair in UNSEEN_PAIRS)
+
+CLASS_IDS: dict[str, int] = {name: index for index, name in enumerate(FULL_CLASSES)}
 IGNORE_LABEL = 255

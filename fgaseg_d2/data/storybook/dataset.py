@@ -1,10 +1,12 @@
-"""Writes Storybook scenes to a folder, one picture and one label map for each."""
+"""Writes Storybook scenes to a folder, one picture with its label maps for each."""
 
 import json
 import logging
 import multiprocessing
 import os
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +14,53 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .scenes import draw_scene
+from fgaseg_d2.files import atomic_path
 
-VERSION = 1  # raise it with any change of the drawn pixels
-SPLITS: tuple[str, ...] = ("train", "val", "unseen")
+from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
+from .scenes import draw_scene
+from .vocabularies import (
+    ATTRIBUTE_WORDS,
+    FULL,
+    GENERALIZED,
+    NOUNS,
+    SEEN,
+    TRAINING_FULL,
+    UNSEEN,
+    StorybookVocabulary,
+)
+
+VERSION = 2  # raise it with any change of the drawn pixels
 _SEEDS_PER_SPLIT = 10_000_000
 _SEEDS_PER_BASE = 100_000_000
 INFO_NAME = "dataset.json"
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of the data set.
+
+    Attributes:
+        count: Number of scenes if nothing else is asked for.
+        products: What the things of its scenes are chosen from.
+        suffix: Ending of the pictures; PNG keeps every pixel as it was drawn.
+        vocabularies: Those that it has label maps in.
+    """
+
+    count: int
+    products: tuple[Product, ...]
+    suffix: str
+    vocabularies: tuple[StorybookVocabulary, ...]
+
+
+SPLITS: dict[str, Split] = {
+    "train": Split(
+        20_000, TRAINING_PRODUCTS, ".jpg", (SEEN, NOUNS, ATTRIBUTE_WORDS, TRAINING_FULL)
+    ),
+    "val": Split(300, TRAINING_PRODUCTS, ".png", (SEEN,)),
+    "test": Split(500, PRODUCTS, ".png", (SEEN, UNSEEN, GENERALIZED, NOUNS, ATTRIBUTE_WORDS, FULL)),
+}
 
 
 def split_folder(root: str | os.PathLike, split: str) -> Path:
@@ -52,7 +92,7 @@ def scene_seed(split: str, index: int, seed: int = 0) -> int:
     Returns:
         A seed for :func:`scenes.draw_scene`.
     """
-    return seed * _SEEDS_PER_BASE + SPLITS.index(split) * _SEEDS_PER_SPLIT + index
+    return seed * _SEEDS_PER_BASE + list(SPLITS).index(split) * _SEEDS_PER_SPLIT + index
 
 
 def write_dataset(
@@ -64,13 +104,13 @@ def write_dataset(
     width: int = 256,
     workers: int | None = None,
 ) -> Path:
-    """Write a split as ``images/000000.jpg``, ``labels/000000.png`` and ``dataset.json``.
+    """Write a split as ``images/``, a folder ``labels_<vocabulary>/`` for each, ``dataset.json``.
 
     Scenes that are there already are kept, so an interrupted call can be repeated.
 
     Args:
         root: Folder that holds all data sets.
-        split: One of :data:`SPLITS`; only ``"unseen"`` shows held-out classes.
+        split: One of :data:`SPLITS`; only ``"test"`` shows held-out combinations.
         count: Number of scenes, at most 10 000 000.
         seed: Seed of the whole data set, 0 or more.
         height: Rows of a scene in pixels, at least 32.
@@ -94,7 +134,8 @@ def write_dataset(
         raise ValueError(f"expected sides of at least 32 pixels, got {height} x {width}")
     settings = {"split": split, "seed": seed, "count": count, "height": height, "width": width}
     _claim_folder(folder, {"version": VERSION, **settings})
-    todo = [index for index in range(count) if not _finished(folder, index)]
+    finished = set(finished_scenes(folder, split))
+    todo = [index for index in range(count) if scene_name(index) not in finished]
     workers = max(1, min(workers or os.cpu_count() or 1, len(todo)))
     logger.info("storybook_%s: %d of %d scenes to draw", split, len(todo), count)
     draw = partial(_write_scene, folder, split, seed, height, width)
@@ -124,59 +165,56 @@ def _claim_folder(folder: Path, info: dict) -> None:
                 f"{ ({key: found.get(key) for key in differing}) }: remove {folder} or choose "
                 "another root"
             )
-    for name in ("images", "labels"):
+    for name in ("images", *label_folders(info["split"])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, (json.dumps(info, indent=2) + "\n").encode())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes((json.dumps(info, indent=2) + "\n").encode())
 
 
-def _finished(folder: Path, index: int) -> bool:
-    image, label = _paths(folder, index)
-    return image.exists() and label.exists()
+def label_folders(split: str) -> list[str]:
+    """Names of the folders of a split that hold label maps."""
+    return [f"labels_{vocabulary.name}" for vocabulary in SPLITS[split].vocabularies]
 
 
-def _paths(folder: Path, index: int) -> tuple[Path, Path]:
-    return folder / "images" / f"{index:06d}.jpg", folder / "labels" / f"{index:06d}.png"
+def scene_name(index: int) -> str:
+    """Name of a scene's files without their ending."""
+    return f"{index:06d}"
+
+
+def finished_scenes(folder: Path, split: str) -> list[str]:
+    """Names of the scenes of which picture and label maps are there, in order."""
+    names = _stems(folder / "images", SPLITS[split].suffix)
+    for labels in label_folders(split):
+        names &= _stems(folder / labels, ".png")
+    return sorted(names)
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    names: Iterable[str] = os.listdir(folder) if folder.is_dir() else ()
+    return {name[: -len(suffix)] for name in names if name.endswith(suffix) and name[0] != "."}
 
 
 def _write_scene(folder: Path, split: str, seed: int, height: int, width: int, index: int) -> None:
-    scene = draw_scene(scene_seed(split, index, seed), height, width, split == "unseen")
-    image, label = _paths(folder, index)
-    write_png(label, scene.label)
-    write_jpeg(image, scene.image)
+    settings = SPLITS[split]
+    scene = draw_scene(scene_seed(split, index, seed), height, width, settings.products)
+    name = scene_name(index)
+    for vocabulary, labels in zip(settings.vocabularies, label_folders(split), strict=True):
+        write_picture(folder / labels / f"{name}.png", vocabulary.labels(scene.label))
+    write_picture(folder / "images" / f"{name}{settings.suffix}", scene.image)
 
 
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a lossless picture; the file appears only when it is complete.
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture as JPEG of quality 94 or as PNG; the file appears only when it is complete.
 
     Args:
-        path: File to write.
+        path: File to write, ending in .jpg, .jpeg or .png.
         pixels: H x W x 3 uint8 RGB, or H x W uint8 for a label map (mode L).
     """
-    _encode(path, ".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])
-
-
-def write_jpeg(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture as JPEG of quality 94; the file appears only when it is complete.
-
-    Args:
-        path: File to write.
-        pixels: H x W x 3 uint8 RGB.
-    """
-    _encode(path, ".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 94])
-
-
-def _encode(path: Path, suffix: str, pixels: np.ndarray, options: list[int]) -> None:
     if pixels.ndim == 3:
         pixels = pixels[..., ::-1]  # OpenCV stores blue first
-    encoded, data = cv2.imencode(suffix, pixels, options)
+    lossless = path.suffix.lower() == ".png"
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 4] if lossless else [cv2.IMWRITE_JPEG_QUALITY, 94]
+    encoded, data = cv2.imencode(path.suffix, pixels, options)
     assert encoded
-    _write_atomically(path, data.tobytes())
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

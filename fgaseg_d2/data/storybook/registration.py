@@ -1,4 +1,4 @@
-"""Makes Storybook known to Detectron2 under storybook_train, storybook_val and storybook_unseen."""
+"""Makes Storybook known to Detectron2: the parts for training and the test sets."""
 
 import colorsys
 import json
@@ -8,14 +8,33 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .classes import (
-    ALL_CLASSES,
-    HELD_OUT_CLASSES,
-    IGNORE_LABEL,
-    SEEN_CLASSES,
-    STUFF_CLASSES,
+from .classes import IGNORE_LABEL, STUFF_CLASSES
+from .dataset import INFO_NAME, SPLITS, finished_scenes, split_folder
+from .vocabularies import (
+    ATTRIBUTE_WORDS,
+    FULL,
+    GENERALIZED,
+    NOUNS,
+    SEEN,
+    TRAINING_FULL,
+    UNSEEN,
+    StorybookVocabulary,
 )
-from .dataset import INFO_NAME, SPLITS, split_folder
+
+# Registered name -> the split whose scenes it shows, and the vocabulary.
+DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
+    "storybook_train": ("train", SEEN),
+    "storybook_train_nouns": ("train", NOUNS),
+    "storybook_train_attributes": ("train", ATTRIBUTE_WORDS),
+    "storybook_train_full": ("train", TRAINING_FULL),
+    "storybook_val": ("val", SEEN),
+    "storybook_seen_test": ("test", SEEN),
+    "storybook_unseen_test": ("test", UNSEEN),
+    "storybook_generalized_test": ("test", GENERALIZED),
+    "storybook_nouns_test": ("test", NOUNS),
+    "storybook_attributes_test": ("test", ATTRIBUTE_WORDS),
+    "storybook_full_test": ("test", FULL),
+}
 
 _STUFF_COLOURS: dict[str, tuple[int, int, int]] = {
     "sky": (150, 206, 244),
@@ -32,7 +51,7 @@ _STUFF_COLOURS: dict[str, tuple[int, int, int]] = {
 
 
 def register_storybook(root: str | os.PathLike | None = None) -> None:
-    """Register the three splits; a later call replaces an earlier one.
+    """Register all names of :data:`DATASETS`; a later call replaces an earlier one.
 
     Nothing is read before a data set is loaded.
 
@@ -41,31 +60,32 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
             DETECTRON2_DATASETS, or ``datasets`` if it is not set.
     """
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
-    for split in SPLITS:
-        name, folder = f"storybook_{split}", split_folder(root, split)
-        classes = ALL_CLASSES if split == "unseen" else SEEN_CLASSES
+    for name, (split, vocabulary) in DATASETS.items():
+        folder = split_folder(root, split)
+        labels = folder / f"labels_{vocabulary.name}"
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         if name in MetadataCatalog:
             MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_storybook, root, split))
+        DatasetCatalog.register(name, partial(load_storybook, root, split, vocabulary.name))
         MetadataCatalog.get(name).set(
-            stuff_classes=list(classes),
-            stuff_colors=class_colours()[: len(classes)],
-            held_out_classes=[name for name in classes if name in HELD_OUT_CLASSES],
+            stuff_classes=list(vocabulary.classes),
+            stuff_colors=class_colours(vocabulary.classes),
+            unseen_classes=list(vocabulary.unseen),
             ignore_label=IGNORE_LABEL,
             evaluator_type="sem_seg",
             image_root=str(folder / "images"),
-            sem_seg_root=str(folder / "labels"),
+            sem_seg_root=str(labels),
         )
 
 
-def load_storybook(root: str | os.PathLike, split: str) -> list[dict]:
+def load_storybook(root: str | os.PathLike, split: str, vocabulary: str) -> list[dict]:
     """List the scenes of a split.
 
     Args:
         root: Folder that holds ``storybook/``.
-        split: ``"train"``, ``"val"`` or ``"unseen"``.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        vocabulary: Name of the vocabulary of the label maps.
 
     Returns:
         One dict for each scene with ``file_name``, ``sem_seg_file_name``, ``height``, ``width``.
@@ -81,33 +101,31 @@ def load_storybook(root: str | os.PathLike, split: str) -> list[dict]:
         raise FileNotFoundError(
             f"expected Storybook in {folder}; make it with: {command}"
         ) from None
-    images = {path.stem: path for path in (folder / "images").glob("[!.]*.jpg")}
-    labels = {path.stem: path for path in (folder / "labels").glob("[!.]*.png")}
-    stems = sorted(images.keys() & labels.keys())
-    if len(stems) < info["count"]:
+    names = finished_scenes(folder, split)
+    if len(names) < info["count"]:
         raise FileNotFoundError(
-            f"expected {info['count']} scenes in {folder}, got {len(stems)}; finish it with: "
+            f"expected {info['count']} scenes in {folder}, got {len(names)}; finish it with: "
             f"{command} --{split} {info['count']}"
         )
     return [
         {
-            "file_name": str(images[stem]),
-            "sem_seg_file_name": str(labels[stem]),
+            "file_name": str(folder / "images" / f"{name}{SPLITS[split].suffix}"),
+            "sem_seg_file_name": str(folder / f"labels_{vocabulary}" / f"{name}.png"),
             "height": info["height"],
             "width": info["width"],
         }
-        for stem in stems
+        for name in names
     ]
 
 
-def class_colours() -> list[tuple[int, int, int]]:
-    """Colours for pictures of label maps, RGB in 0..255, one for each of all classes.
+def class_colours(classes: tuple[str, ...]) -> list[tuple[int, int, int]]:
+    """Colours for pictures of label maps, RGB in 0..255, one for each class.
 
     Stuff is shown as it looks; the things take hues a golden angle apart, so that neighbours in the
     list differ.
     """
-    colours = [_STUFF_COLOURS[name] for name in STUFF_CLASSES]
-    for index in range(len(ALL_CLASSES) - len(STUFF_CLASSES)):
+    colours = [_STUFF_COLOURS[name] for name in classes if name in STUFF_CLASSES]
+    for index in range(len(classes) - len(colours)):
         hue = index * 0.618034 % 1
         shade = colorsys.hsv_to_rgb(
             hue, (0.9, 0.55, 0.75)[index % 3], (0.9, 0.95, 0.6)[index // 3 % 3]

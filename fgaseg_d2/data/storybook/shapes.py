@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .geometry import box, ellipse, polygon, smooth
-from .paint import Colour
+from .dice import Dice
+from .geometry import box, ellipse, polygon, ribbon, smooth
+from .paint import Colour, scaled
 
 BROWN, BARK, CREAM = (122, 78, 48), (134, 90, 58), (246, 232, 205)
 GLASS, DARK, GREY, WHITE = (196, 226, 240), (48, 46, 56), (150, 152, 160), (252, 252, 250)
@@ -42,18 +43,17 @@ def eye(x: float, y: float, radius: float) -> list[Part]:
     ]
 
 
-def house(rng: np.random.Generator) -> list[Part]:
+def house(dice: Dice) -> list[Part]:
     """A house with painted walls under a brown or grey roof."""
-    roof = ROOFS[rng.integers(len(ROOFS))]
-    ridge = rng.uniform(0.0, 0.24)
-    side = 1 if rng.random() < 0.5 else -1
+    roof = dice.pick(ROOFS)
+    ridge = dice.uniform(0.0, 0.24)
+    side = dice.sign()
     parts = [
         Part((box(side * 0.27 - 0.06, -0.98, side * 0.27 + 0.06, -0.62),), (164, 92, 76)),
         Part((box(-0.43, -0.64, 0.43, 0),)),
         Part((polygon((-0.52, -0.6), (-ridge, -1), (ridge, -1), (0.52, -0.6)),), roof),
     ]
-    red, green, blue = roof
-    shadow = (0.78 * red, 0.78 * green, 0.78 * blue)
+    shadow = scaled(roof, 0.78)
     for y in (-0.7, -0.83):
         reach = 0.52 - (0.52 - ridge) * (-0.6 - y) / 0.4
         tiles = box(-reach, y - 0.012, reach, y + 0.012)
@@ -68,11 +68,11 @@ def house(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def tree(rng: np.random.Generator) -> list[Part]:
+def tree(dice: Dice) -> list[Part]:
     """A tree with a painted crown, round or pointed."""
     trunk = Part((polygon((-0.1, 0), (-0.055, -0.45), (0.055, -0.45), (0.1, 0)),), BARK)
-    bumps = rng.integers(6, 9)
-    if rng.random() < 0.35:
+    bumps = dice.integer(6, 9)
+    if dice.chance(0.35):
         tiers = [
             polygon((-half, low), (0, high), (half, low))
             for half, low, high in ((0.4, -0.2, -0.64), (0.34, -0.42, -0.83), (0.26, -0.63, -1.0))
@@ -84,9 +84,9 @@ def tree(rng: np.random.Generator) -> list[Part]:
     return [trunk, Part((crown,))]
 
 
-def car(rng: np.random.Generator) -> list[Part]:
+def car(dice: Dice) -> list[Part]:
     """A car from the side, painted but for windows and wheels."""
-    roof = rng.uniform(-0.05, 0.05)
+    roof = dice.uniform(-0.05, 0.05)
     body = smooth(
         [(-0.49, -0.12), (-0.5, -0.32), (-0.38, -0.37), (0.3, -0.36), (0.47, -0.31), (0.5, -0.13)]
         + [(0.3, -0.09), (-0.3, -0.09)]
@@ -102,10 +102,10 @@ def car(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def flower(rng: np.random.Generator) -> list[Part]:
+def flower(dice: Dice) -> list[Part]:
     """A flower with painted petals on a green stem."""
-    count = int(rng.integers(6, 9))
-    turn = rng.uniform(0, 360 / count)
+    count = dice.integer(6, 9)
+    turn = dice.uniform(0, 360 / count)
     petals = []
     for index in range(count):
         angle = turn + index * 360 / count
@@ -122,9 +122,9 @@ def flower(rng: np.random.Generator) -> list[Part]:
     ]
 
 
-def umbrella(rng: np.random.Generator) -> list[Part]:
+def umbrella(dice: Dice) -> list[Part]:
     """An open umbrella with a painted canopy and a thin pole that ends in a hook."""
-    sag = rng.uniform(0.05, 0.08)
+    sag = dice.uniform(0.05, 0.08)
     dome = ellipse(0, -0.48, 0.5, 0.46, 180, 360)
     scallops = [ellipse(0.375 - 0.25 * index, -0.48, 0.125, sag, 0, -180)[1:] for index in range(4)]
     hook = ellipse(0.06, -0.07, 0.06, 0.06, 0, 180)
@@ -136,9 +136,9 @@ def umbrella(rng: np.random.Generator) -> list[Part]:
     ]
 
 
-def mushroom(rng: np.random.Generator) -> list[Part]:
+def mushroom(dice: Dice) -> list[Part]:
     """A mushroom with a painted cap on a thick pale stem."""
-    waist = rng.uniform(0.11, 0.15)
+    waist = dice.uniform(0.11, 0.15)
     stem = smooth(
         [(-waist, -0.5), (-waist, -0.25), (-0.2, -0.05), (0, 0), (0.2, -0.05), (waist, -0.25)]
         + [(waist, -0.5)]
@@ -149,9 +149,9 @@ def mushroom(rng: np.random.Generator) -> list[Part]:
     return [Part((stem,), CREAM), Part((cap,))]
 
 
-def cat(rng: np.random.Generator) -> list[Part]:
+def cat(dice: Dice) -> list[Part]:
     """A sitting cat that looks at the reader."""
-    curl = rng.uniform(0.0, 0.08)
+    curl = dice.uniform(0.0, 0.08)
     tail = smooth(
         [(0.1, -0.02), (0.36, -0.03), (0.45, -0.2), (0.4 - curl, -0.42), (0.34 - curl, -0.38)]
         + [(0.36, -0.2), (0.28, -0.12), (0.1, -0.12)]
@@ -180,9 +180,9 @@ def cat(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def boat(rng: np.random.Generator) -> list[Part]:
+def boat(dice: Dice) -> list[Part]:
     """A sailing boat with painted hull and sails."""
-    small = rng.uniform(0.7, 0.85)
+    small = dice.uniform(0.7, 0.85)
     hull = smooth([(-0.5, -0.26), (0.0, -0.24), (0.52, -0.28), (0.36, -0.03), (-0.36, -0.01)], 8)
     rim = polygon((-0.47, -0.27), (0.49, -0.29), (0.48, -0.23), (-0.46, -0.21))
     return [
@@ -194,9 +194,9 @@ def boat(rng: np.random.Generator) -> list[Part]:
     ]
 
 
-def fish(rng: np.random.Generator) -> list[Part]:
+def fish(dice: Dice) -> list[Part]:
     """A fish with painted body and fins."""
-    fin = rng.uniform(0.0, 0.1)
+    fin = dice.uniform(0.0, 0.1)
     tail = smooth([(-0.2, -0.3), (-0.48, -0.54), (-0.42, -0.3), (-0.48, -0.06)])
     back = smooth([(-0.12 - fin, -0.44), (0.0 - fin, -0.62), (0.22, -0.46)])
     body = smooth(
@@ -209,9 +209,9 @@ def fish(rng: np.random.Generator) -> list[Part]:
     return parts + eye(0.31, -0.36, 0.05)
 
 
-def bird(rng: np.random.Generator) -> list[Part]:
+def bird(dice: Dice) -> list[Part]:
     """A flying bird with one wing raised."""
-    lift = rng.uniform(-0.1, 0.05)
+    lift = dice.uniform(-0.1, 0.05)
     tail = polygon((-0.22, -0.32), (-0.5, -0.46), (-0.46, -0.32), (-0.5, -0.22), (-0.2, -0.2))
     body = smooth(
         [(-0.3, -0.28), (-0.05, -0.42), (0.14, -0.5), (0.3, -0.56), (0.42, -0.44), (0.36, -0.28)]
@@ -233,9 +233,9 @@ def bird(rng: np.random.Generator) -> list[Part]:
     )
 
 
-def balloon(rng: np.random.Generator) -> list[Part]:
+def balloon(dice: Dice) -> list[Part]:
     """A hot-air balloon with a painted envelope over a basket."""
-    width = rng.uniform(0.36, 0.4)
+    width = dice.uniform(0.36, 0.4)
     envelope = smooth(
         [(0, -1), (-0.7 * width, -0.9), (-width, -0.64), (-0.75 * width, -0.4), (-0.1, -0.22)]
         + [(0.1, -0.22), (0.75 * width, -0.4), (width, -0.64), (0.7 * width, -0.9)]
@@ -251,7 +251,27 @@ def balloon(rng: np.random.Generator) -> list[Part]:
     ]
 
 
-SHAPES: dict[str, Callable[[np.random.Generator], list[Part]]] = {
+def kite(dice: Dice) -> list[Part]:
+    """A painted kite with a tail: a thin wavy string with bows."""
+    sway = dice.sign() * dice.uniform(0.05, 0.1)
+    sail = polygon((0, -1), (0.3, -0.72), (0, -0.3), (-0.3, -0.72))
+    drop = np.linspace(0, 1, 15)
+    string = np.stack([sway * np.sin(2.3 * np.pi * drop), 0.3 * drop - 0.3], axis=1)
+    bows = []
+    for index in (5, 9, 13):
+        x, y = string[index]
+        for side in (-1, 1):
+            bows.append(polygon((x, y), (x + side * 0.085, y - 0.04), (x + side * 0.085, y + 0.04)))
+    spars = (box(-0.008, -1.0, 0.008, -0.3), box(-0.3, -0.727, 0.3, -0.713))
+    return [
+        Part((ribbon(string, 0.022),), DARK, outlined=False),
+        Part(tuple(bows), ORANGE, outlined=False),
+        Part((sail,)),
+        Part(spars, BROWN, outlined=False),
+    ]
+
+
+SHAPES: dict[str, Callable[[Dice], list[Part]]] = {
     "house": house,
     "tree": tree,
     "car": car,
@@ -263,4 +283,5 @@ SHAPES: dict[str, Callable[[np.random.Generator], list[Part]]] = {
     "fish": fish,
     "bird": bird,
     "balloon": balloon,
+    "kite": kite,
 }
