@@ -13,6 +13,7 @@ _ROOT = Path(__file__).parent
 # installing this package must never choose or replace one. fgaseg_d2/_requirements.py says how to
 # get them.
 _REQUIREMENTS = [
+    "filelock",
     "huggingface_hub",
     "iopath",
     "numpy",
