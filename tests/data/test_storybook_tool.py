@@ -1,6 +1,7 @@
 """make_storybook.py, and the hashes that it compares."""
 
 import hashlib
+import re
 from dataclasses import replace
 
 import cv2
@@ -9,13 +10,16 @@ import pytest
 
 from fgaseg_d2.data.storybook import (
     PRODUCTS,
+    STUFF_CLASSES,
     checksums,
     dataset,
     draw_scene,
     drawing,
     write_dataset,
 )
-from tests.conftest import tool
+from fgaseg_d2.data.storybook.classes import ATTRIBUTES
+from fgaseg_d2.data.storybook.vocabularies import GENERALIZED
+from tests.conftest import ROOT, tool
 
 
 def test_hash_is_that_of_the_drawn_pixels(tmp_path):
@@ -48,9 +52,18 @@ def test_verification_finds_a_changed_pixel_and_missing_scenes(tmp_path, monkeyp
         checksums.verify(tmp_path, "val")
 
 
-def test_each_split_has_a_published_hash():
-    assert set(checksums.PUBLISHED) == set(dataset.SPLITS)
-    assert all(len(value) == 64 and int(value, 16) for value in checksums.PUBLISHED.values())
+def test_the_documentation_has_the_hashes_and_its_code_runs():
+    text = (ROOT / "docs" / "STORYBOOK.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `(\w+)` \| `([0-9a-f]{64})` \|$", text, re.MULTILINE))
+    assert table == checksums.PUBLISHED
+    assert set(table) == set(dataset.SPLITS)
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(code, names)
+    shown = {GENERALIZED.classes[index] for index in np.unique(names["labels"])}
+    pairs = {"green boat", "striped kite", *(f"{attribute} cat" for attribute in ATTRIBUTES)}
+    assert shown - set(STUFF_CLASSES) <= pairs
+    assert "green boat" in shown or "striped kite" in shown
 
 
 @pytest.fixture(scope="module")

@@ -124,15 +124,19 @@ class Settings:
             "it or choose another root"
         )
 
-    def json(self) -> str:
+    def to_json(self) -> str:
         """The text of the file that :meth:`read` reads."""
         return json.dumps({"version": VERSION, **asdict(self)}, indent=2) + "\n"
 
-    def check_folder(self, folder: Path) -> None:
-        """Raise a ValueError if a folder was drawn with other settings."""
+    def finished_in(self, folder: Path) -> bool:
+        """Tell whether a folder holds all of the scenes.
+
+        Raises:
+            ValueError: It was drawn with other settings.
+        """
         found = Settings.read(folder)
         if found is None or found == self:
-            return
+            return found is not None and len(finished_scenes(folder, self.split)) >= self.count
         wanted, got = asdict(self), asdict(found)
         differing = [key for key in wanted if wanted[key] != got[key]]
         raise ValueError(

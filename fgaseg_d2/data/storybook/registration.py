@@ -106,10 +106,7 @@ def load_storybook(
     settings = Settings.read(folder) or published
     if settings != published:
         logger.warning("%s holds %s; the published data set is %s", folder, settings, published)
-    names = finished_scenes(folder, split)
-    if len(names) < settings.count:
-        write_dataset(root, **asdict(settings))
-        names = finished_scenes(folder, split)
+    write_dataset(root, **asdict(settings))
     return [
         {
             "file_name": str(folder / "images" / f"{name}{SPLITS[split].suffix}"),
@@ -117,7 +114,7 @@ def load_storybook(
             "height": settings.height,
             "width": settings.width,
         }
-        for name in names
+        for name in finished_scenes(folder, split)
     ]
 
 
