@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     # Notes of libraries to their own developers, and that CLIP comes without pretrained weights.
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger().setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR)
     # Only now, so that --help answers at once.
     from fgaseg_d2.engine import errors
 

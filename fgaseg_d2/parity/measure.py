@@ -41,13 +41,14 @@ def measure(golden: Golden) -> Iterator[Comparison]:
     """
     settings = translate(golden.config, golden.opts)
     model = build_drawn(settings)
-    compute = _train if golden.is_training else _segment
-    seen = compute(model, golden, settings)
+    if golden.is_training:
+        # The step moves BatchNorm's statistics, so no other file may use this model.
+        _built.clear()
+        seen = _train(model, golden)
+    else:
+        seen = _segment(model, golden, settings)
     for name, recorded in golden.outputs.items():
         yield from _compare(name, recorded, seen, model, settings, golden)
-    if golden.is_training:
-        # The step moved BatchNorm's statistics, so no other file may use this model.
-        _built.clear()
 
 
 def reference_shapes(settings: Settings) -> dict[str, tuple[int, ...]]:
@@ -107,7 +108,7 @@ def _segment(model: Any, golden: Golden, settings: Settings) -> dict[str, Any]:
     return seen
 
 
-def _train(model: Any, golden: Golden, _settings: Settings) -> dict[str, Any]:
+def _train(model: Any, golden: Golden) -> dict[str, Any]:
     """The same for a training step on the picture and its mirror image."""
     image = drawn_image(*golden.image_size)
     seed = int(golden.arrays.get("target_seed", 7))
