@@ -149,8 +149,10 @@ def pascal_context(root: Path, split: str, count: int, seed: int) -> Truth:
                 annotations.append(context_annotation(image_id, category, region))
                 merged[region] = position
         truth_59[stem], truth_459[stem] = merged, label
-    # The published list has no line break at its end.
-    (top / f"pascalcontext_{split}.txt").write_text("\n".join(truth_459), encoding="utf-8")
+    # The published list has no line break at its end; there is none for training.
+    ids = top / {"val": "pascalcontext_val.txt", "train": "ImageSets/Main/train.txt"}[split]
+    ids.parent.mkdir(parents=True, exist_ok=True)
+    ids.write_text("\n".join(truth_459), encoding="utf-8")
     # Pictures that no list names.
     write_picture(top / "JPEGImages/2007_000001.jpg", np.zeros((20, 30), int))
     write_context_json(root, pictures, annotations)
