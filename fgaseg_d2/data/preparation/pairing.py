@@ -34,7 +34,9 @@ def pair_folders(
         (picture_folder, pictures.found, ".jpg"),
     ):
         if not files:
-            raise FileNotFoundError(f"expected *{ending} files in {folder}, found none there")
+            deeper = next(folder.rglob(f"*{ending}"), None)
+            hint = f" (but {deeper.parent} has some: move them up)" if deeper else ""
+            raise FileNotFoundError(f"expected *{ending} files in {folder}, found none{hint}")
     paired = sorted(labels.found.keys() & pictures.found.keys())
     if not paired:
         raise ValueError(

@@ -41,7 +41,7 @@ def prepare_split(
     listing = family.find(root, split)
     tell_listing(listing, findings)
     folders = family.product_folders(root, split)
-    with only_run(folders):
+    with only_run(folders, findings.tell):
         _remove(leftovers(folders))
         results = each(
             partial(_prepare, family), listing.samples, workers, f"{family.name} {split}"

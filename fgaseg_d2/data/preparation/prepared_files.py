@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,12 @@ def strangers(expected: Iterable[Path], folders: Iterable[Path]) -> tuple[list[P
 
 
 @contextlib.contextmanager
-def only_run(folders: Iterable[Path]) -> Iterator[None]:
+def only_run(folders: Iterable[Path], tell: Callable[[str], object]) -> Iterator[None]:
     """Make the folders, and let a second run that writes there wait for the end of the first.
+
+    Args:
+        folders: to write into.
+        tell: takes a line if it has to wait.
 
     Raises:
         OSError: a folder cannot be made.
@@ -101,12 +105,12 @@ def only_run(folders: Iterable[Path]) -> Iterator[None]:
                     f"cannot make {folder}: {error.strerror or error}; correct the permissions or "
                     "what lies there, and run the same command again"
                 ) from error
-            stack.enter_context(_locked(folder))
+            stack.enter_context(_locked(folder, tell))
         yield
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
@@ -114,9 +118,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some network disks cannot lock; there the user must see to it.
-        with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"waiting for another run that prepares {folder}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass  # some network disks cannot lock; there the user must see to it
         yield
     finally:
         os.close(descriptor)

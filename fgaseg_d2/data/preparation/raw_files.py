@@ -86,22 +86,28 @@ def read_ids(path: Path) -> tuple[list[str], list[str]]:
 
 
 def read_png(path: Path, modes: tuple[str, ...], what: str) -> np.ndarray:
-    """Read a raw label without any conversion of its values.
+    """Read a label without any conversion of its values.
 
     Args:
-        path: an image file.
+        path: a PNG.
         modes: of Pillow, those that this encoding may have.
         what: the expected encoding in words.
 
     Returns:
-        H x W or H x W x 3, uint8.
+        H x W or H x W x 3, uint8 or, where a mode says so, wider.
 
     Raises:
         FileNotFoundError, ValueError: no such file, a damaged one, or of another mode.
     """
     check_not_empty(path, "label file")
     with pillow_errors("label file", path, _ADVICE), Image.open(path) as image:
-        mode, array = image.mode, np.asarray(image)
+        image.verify()  # decoding does not look at the checksums of the pixels
+    with pillow_errors("label file", path, _ADVICE), Image.open(path) as image:
+        kind, mode, array = image.format, image.mode, np.asarray(image)
+    if kind != "PNG":
+        raise ValueError(
+            f"{path}: expected a PNG, got {kind}, which may have changed the labels; {_ADVICE}"
+        )
     if mode not in modes:
         raise ValueError(
             f"{path}: expected {what} (Pillow's mode {' or '.join(modes)}), got mode {mode}; take "

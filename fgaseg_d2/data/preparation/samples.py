@@ -148,4 +148,9 @@ class Family(ABC):
             stems |= files_in(root / folders.label_dir, ".png").found.keys()
             if not self.shares_pictures:
                 stems |= files_in(root / folders.image_dir, ".jpg").found.keys()
-        return Listing([self.sample(root, split, stem, Path()) for stem in sorted(stems)])
+        return Listing(
+            [
+                self.sample(root, split, stem, raw_label=Path(), raw_picture=Path())
+                for stem in sorted(stems)
+            ]
+        )
