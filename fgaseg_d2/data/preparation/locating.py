@@ -57,11 +57,26 @@ def require(root: Path, parts: Sequence[Part]) -> list[Path]:
         return [root / part.relative for part in parts]
     lines = []
     for part in missing:
-        near = nearest(root, part)
-        hint = f" (but {near} looks like it: move or link it there)" if near else ""
-        lines.append(f"expected {part.what} at {root / part.relative}, found nothing{hint}")
+        lines.append(
+            f"expected {part.what} at {root / part.relative}, found nothing{hint(root, part)}"
+        )
     kind = RawDataMissingError if len(missing) == len(parts) else FileNotFoundError
     raise kind("; ".join(lines))
+
+
+def hint(root: Path, part: Part) -> str:
+    """Say where a missing part seems to be and what to do, in brackets; "" if it is nowhere."""
+    above = root.absolute().parent
+    for other in (above, above.parent):
+        if (other / part.relative).exists():
+            return f" (but {other / part.relative} is there: give --root {other})"
+    near = nearest(root, part)
+    if near is None:
+        return ""
+    levels = len(Path(part.relative).parts)
+    inside = near.parts[-levels:] == Path(part.relative).parts
+    advice = f"give --root {near.parents[levels - 1]}" if inside else "move or link it there"
+    return f" (but {near} looks like it: {advice})"
 
 
 def nearest(root: Path, part: Part) -> Path | None:

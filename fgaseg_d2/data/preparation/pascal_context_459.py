@@ -10,7 +10,7 @@ import numpy as np
 import scipy.io
 
 from fgaseg_d2.data.preparation.context_json import ContextJson
-from fgaseg_d2.data.preparation.locating import Part, nearest, require
+from fgaseg_d2.data.preparation.locating import Part, hint, require
 from fgaseg_d2.data.preparation.pairing import with_pictures
 from fgaseg_d2.data.preparation.raw_files import check_not_empty, read_ids
 from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
@@ -97,9 +97,8 @@ def _list_of_ids(root: Path, split: str) -> Path:
     for place in places:
         if (root / place).is_file():
             return root / place
-    near = nearest(root, Part("ids", places[0], Path(places[0]).name))
-    hint = f" (but {near} looks like it: move or link it there)" if near else ""
+    near = hint(root, Part("the list of ids", places[0], Path(places[0]).name))
     raise FileNotFoundError(
-        f"expected the list of ids at {root / places[0]}, found nothing{hint}; without it "
+        f"expected the list of ids at {root / places[0]}, found nothing{near}; without it "
         f"{' or '.join(places[1:])} below {root} would do"
     )

@@ -81,6 +81,17 @@ def test_wrong_place_is_told_with_a_likely_one(name, moved, to, expected, near, 
     assert f" at {tmp_path / expected}, found nothing (but {tmp_path / near} looks like it" in line
 
 
+def test_root_one_level_too_high_or_too_low(capfd, tmp_path):
+    write("pascal_voc", tmp_path / "datasets")
+    for wrong in (
+        tmp_path,
+        tmp_path / "datasets/VOCdevkit",
+        tmp_path / "datasets/VOCdevkit/VOC2012",
+    ):
+        done = Command(wrong, capfd)("pascal_voc")
+        assert done.code == 1 and f"give --root {tmp_path / 'datasets'})" in done.err
+
+
 def test_unpacked_one_level_too_deep(command, tmp_path):
     write("coco_stuff", tmp_path)
     folder = tmp_path / "coco-stuff/annotations/val2017"
