@@ -92,7 +92,7 @@ def _end_with_parent() -> None:
 
 def _shown(results: Iterable[_Result], total: int, title: str) -> Iterator[_Result]:
     if sys.stderr.isatty():
-        yield from tqdm(results, title, total, unit="file", dynamic_ncols=True)
+        yield from tqdm(results, title, total, unit="file")
         return
     last = time.monotonic()
     for done, result in enumerate(results, start=1):
