@@ -154,7 +154,7 @@ def _start_worker() -> None:
     assert parent is not None
 
     def follow_parent() -> None:
-        # Workers would wait for ever for a parent that was killed, and keep the lock.
+        # Workers would wait for ever for a parent that was killed.
         parent.join()
         os._exit(1)
 
