@@ -13,14 +13,17 @@ _ROOT = Path(__file__).parent
 # installing this package must never choose or replace one. fgaseg_d2/_requirements.py says how to
 # get them.
 _REQUIREMENTS = [
+    "filelock",
     "huggingface_hub",
     "iopath",
     "numpy",
     "open_clip_torch>=2.30",
     "pillow>=10.1",
     "psutil",
+    "pycocotools",
     "pyyaml",
     "safetensors",
+    "scipy",
     "tensorboard",
     "tqdm",
 ]

@@ -141,20 +141,22 @@ def test_missing_weights_and_missing_files(monkeypatch, capsys, tmp_path, flags)
 
 
 @pytest.fixture
-def empty_datasets(monkeypatch, tmp_path):
-    """Storybook is registered in a folder where it was never made."""
+def closed_datasets(monkeypatch, tmp_path):
+    """Storybook is registered where it can neither be found nor drawn: below a file."""
+    (tmp_path / "closed").touch()
     with monkeypatch.context() as changed:
-        changed.setenv("DETECTRON2_DATASETS", str(tmp_path / "empty"))
+        changed.setenv("DETECTRON2_DATASETS", str(tmp_path / "closed"))
         register_storybook()
-        yield tmp_path / "empty"
+        yield tmp_path / "closed"
     register_storybook()
 
 
-def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path, empty_datasets):
+def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path, closed_datasets):
     code, err = call(monkeypatch, capsys, *SMALL, *HERE, "OUTPUT_DIR", tmp_path / "output")
     assert code == 1
     last = err.splitlines()[-1]
-    assert last.startswith("error: expected Storybook in") and str(empty_datasets) in last, err
+    assert last.startswith("error: expected to draw storybook_train into"), err
+    assert str(closed_datasets) in last, err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--config-file"], [*SMALL, "--num-gpus", "two"]])

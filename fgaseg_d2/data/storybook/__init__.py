@@ -9,8 +9,9 @@ from .classes import (
     STUFF_CLASSES,
     TRAINING_PRODUCTS,
     UNSEEN_CLASSES,
+    find_products,
 )
-from .dataset import write_dataset
+from .drawing import write_dataset
 from .scenes import Scene, draw_scene
 
 
@@ -36,6 +37,7 @@ __all__ = [
     "UNSEEN_CLASSES",
     "Scene",
     "draw_scene",
+    "find_products",
     "register_storybook",
     "write_dataset",
 ]

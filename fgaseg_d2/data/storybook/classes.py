@@ -121,3 +121,29 @@ UNSEEN_CLASSES: tuple[str, ...] = tuple(pair.name for pair in UNSEEN_PAIRS)
 
 CLASS_IDS: dict[str, int] = {name: index for index, name in enumerate(FULL_CLASSES)}
 IGNORE_LABEL = 255
+
+
+def find_products(phrase: str) -> tuple[Product, ...]:
+    """What a phrase of any vocabulary stands for.
+
+    Args:
+        phrase: Such as ``"red striped house"``, ``"red house"`` (plain), ``"striped house"`` (in
+            any colour), ``"house"`` or ``"striped"``.
+
+    Returns:
+        One product or more.
+
+    Raises:
+        ValueError: No vocabulary has that phrase for a thing.
+    """
+    found = tuple(
+        product
+        for product in PRODUCTS
+        if phrase in (product.name, product.pair.name, product.thing, product.attribute)
+    )
+    if not found:
+        raise ValueError(
+            f"expected a phrase such as 'red house', 'striped house' or 'red striped house', got "
+            f"{phrase!r}; things are {', '.join(THINGS)}, attributes {', '.join(ATTRIBUTES)}"
+        )
+    return found

@@ -1,23 +1,13 @@
-"""Writes Storybook scenes to a folder, one picture with its label maps for each."""
+"""The parts of the Storybook data set: how many scenes, which seeds, which label maps, where."""
+
+from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
 import os
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from tqdm import tqdm
-
-from fgaseg_d2.files import atomic_path
-
 from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
-from .scenes import draw_scene
 from .vocabularies import (
     ATTRIBUTE_WORDS,
     FULL,
@@ -30,11 +20,9 @@ from .vocabularies import (
 )
 
 VERSION = 2  # raise it with any change of the drawn pixels
-_SEEDS_PER_SPLIT = 10_000_000
+SEEDS_PER_SPLIT = 10_000_000
 _SEEDS_PER_BASE = 100_000_000
 INFO_NAME = "dataset.json"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,11 @@ class Split:
     suffix: str
     vocabularies: tuple[StorybookVocabulary, ...]
 
+    @property
+    def label_folders(self) -> list[str]:
+        """Names of the folders that hold its label maps, one for each vocabulary."""
+        return [vocabulary.folder for vocabulary in self.vocabularies]
+
 
 SPLITS: dict[str, Split] = {
     "train": Split(
@@ -61,6 +54,101 @@ SPLITS: dict[str, Split] = {
     "val": Split(300, TRAINING_PRODUCTS, ".png", (SEEN,)),
     "test": Split(500, PRODUCTS, ".png", (SEEN, UNSEEN, GENERALIZED, NOUNS, ATTRIBUTE_WORDS, FULL)),
 }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a split on disk was drawn with; by default the published data set.
+
+    Attributes:
+        split: One of :data:`SPLITS`.
+        count: Number of scenes, 1 .. 10 000 000.
+        seed: Seed of the whole data set, 0 or more.
+        height: Rows of a scene in pixels, at least 32.
+        width: Columns of a scene in pixels, at least 32.
+
+    Raises:
+        ValueError: One of them is out of range.
+    """
+
+    split: str
+    count: int
+    seed: int = 0
+    height: int = 256
+    width: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn, before a folder gets these settings."""
+        _check_split(self.split)
+        if not 0 < self.count <= SEEDS_PER_SPLIT:
+            raise ValueError(f"expected a count of 1 .. {SEEDS_PER_SPLIT}, got {self.count}")
+        if self.seed < 0:
+            raise ValueError(f"expected a seed of 0 or more, got {self.seed}")
+        if min(self.height, self.width) < 32:
+            raise ValueError(
+                f"expected sides of at least 32 pixels, got {self.height} x {self.width}"
+            )
+
+    @classmethod
+    def published(cls, split: str) -> Settings:
+        """The settings of the data set as it is published.
+
+        Raises:
+            ValueError: There is no such split.
+        """
+        _check_split(split)
+        return cls(split, SPLITS[split].count)
+
+    @classmethod
+    def read(cls, folder: Path) -> Settings | None:
+        """Settings that a folder of scenes was drawn with, None if it has none yet.
+
+        Raises:
+            ValueError: It was drawn by another version of Storybook, or the file is damaged.
+        """
+        path = folder / INFO_NAME
+        try:
+            info = json.loads(path.read_text(encoding="utf-8"))
+            version = info.pop("version")
+            if version == VERSION:
+                return cls(**info)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ValueError(
+                f"expected the settings of a Storybook split in {path}, got something else "
+                f"({error}): remove {folder}"
+            ) from error
+        raise ValueError(
+            f"expected version {VERSION} of Storybook in {folder}, got version {version}: remove "
+            "it or choose another root"
+        )
+
+    def to_json(self) -> str:
+        """The text of the file that :meth:`read` reads."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=2) + "\n"
+
+    def finished_in(self, folder: Path) -> bool:
+        """Tell whether a folder holds all of the scenes.
+
+        Raises:
+            ValueError: It was drawn with other settings.
+        """
+        found = Settings.read(folder)
+        if found is None or found == self:
+            return found is not None and len(finished_scenes(folder, self.split)) >= self.count
+        wanted, got = asdict(self), asdict(found)
+        differing = [key for key in wanted if wanted[key] != got[key]]
+        raise ValueError(
+            f"expected {folder / INFO_NAME} to say { ({key: wanted[key] for key in differing}) }, "
+            f"got { ({key: got[key] for key in differing}) }: remove {folder} or choose another "
+            "root"
+        )
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {split!r}")
 
 
 def split_folder(root: str | os.PathLike, split: str) -> Path:
@@ -74,10 +162,9 @@ def split_folder(root: str | os.PathLike, split: str) -> Path:
         The folder; it need not exist.
 
     Raises:
-        ValueError: If there is no such split.
+        ValueError: There is no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {split!r}")
+    _check_split(split)
     return Path(root) / "storybook" / split
 
 
@@ -92,88 +179,7 @@ def scene_seed(split: str, index: int, seed: int = 0) -> int:
     Returns:
         A seed for :func:`scenes.draw_scene`.
     """
-    return seed * _SEEDS_PER_BASE + list(SPLITS).index(split) * _SEEDS_PER_SPLIT + index
-
-
-def write_dataset(
-    root: str | os.PathLike,
-    split: str,
-    count: int,
-    seed: int = 0,
-    height: int = 256,
-    width: int = 256,
-    workers: int | None = None,
-) -> Path:
-    """Write a split as ``images/``, a folder ``labels_<vocabulary>/`` for each, ``dataset.json``.
-
-    Scenes that are there already are kept, so an interrupted call can be repeated.
-
-    Args:
-        root: Folder that holds all data sets.
-        split: One of :data:`SPLITS`; only ``"test"`` shows held-out combinations.
-        count: Number of scenes, at most 10 000 000.
-        seed: Seed of the whole data set, 0 or more.
-        height: Rows of a scene in pixels, at least 32.
-        width: Columns of a scene in pixels, at least 32.
-        workers: Processes that draw; None takes one for each CPU core.
-
-    Returns:
-        The folder of the split.
-
-    Raises:
-        ValueError: If an argument is out of range, or the folder holds a data set made with other
-            settings.
-    """
-    folder = split_folder(root, split)
-    if not 0 < count <= _SEEDS_PER_SPLIT:
-        raise ValueError(f"expected a count of 1 .. {_SEEDS_PER_SPLIT}, got {count}")
-    if seed < 0:
-        raise ValueError(f"expected a seed of 0 or more, got {seed}")
-    # Drawing would refuse it as well, but only after the folder got these settings.
-    if min(height, width) < 32:
-        raise ValueError(f"expected sides of at least 32 pixels, got {height} x {width}")
-    settings = {"split": split, "seed": seed, "count": count, "height": height, "width": width}
-    _claim_folder(folder, {"version": VERSION, **settings})
-    finished = set(finished_scenes(folder, split))
-    todo = [index for index in range(count) if scene_name(index) not in finished]
-    workers = max(1, min(workers or os.cpu_count() or 1, len(todo)))
-    logger.info("storybook_%s: %d of %d scenes to draw", split, len(todo), count)
-    draw = partial(_write_scene, folder, split, seed, height, width)
-    with tqdm(total=len(todo), desc=f"storybook_{split}", unit="scene") as progress:
-        if workers == 1:
-            for index in todo:
-                draw(index)
-                progress.update()
-        else:
-            context = multiprocessing.get_context("spawn" if os.name == "nt" else "fork")
-            # One process per core draws already; OpenCV's own threads would only get in the way.
-            with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (0,)) as pool:
-                for _ in pool.map(draw, todo, chunksize=16):
-                    progress.update()
-    return folder
-
-
-def _claim_folder(folder: Path, info: dict) -> None:
-    """Make the folders and leave the settings there, or check those that are there."""
-    path = folder / INFO_NAME
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != info:
-            differing = [key for key in info if found.get(key) != info[key]]
-            raise ValueError(
-                f"expected {path} to say { ({key: info[key] for key in differing}) }, got "
-                f"{ ({key: found.get(key) for key in differing}) }: remove {folder} or choose "
-                "another root"
-            )
-    for name in ("images", *label_folders(info["split"])):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes((json.dumps(info, indent=2) + "\n").encode())
-
-
-def label_folders(split: str) -> list[str]:
-    """Names of the folders of a split that hold label maps."""
-    return [f"labels_{vocabulary.name}" for vocabulary in SPLITS[split].vocabularies]
+    return seed * _SEEDS_PER_BASE + list(SPLITS).index(split) * SEEDS_PER_SPLIT + index
 
 
 def scene_name(index: int) -> str:
@@ -182,39 +188,14 @@ def scene_name(index: int) -> str:
 
 
 def finished_scenes(folder: Path, split: str) -> list[str]:
-    """Names of the scenes of which picture and label maps are there, in order."""
+    """Names of the scenes of which picture and all label maps are there, in order."""
     names = _stems(folder / "images", SPLITS[split].suffix)
-    for labels in label_folders(split):
+    for labels in SPLITS[split].label_folders:
         names &= _stems(folder / labels, ".png")
     return sorted(names)
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
-    names: Iterable[str] = os.listdir(folder) if folder.is_dir() else ()
+    names = os.listdir(folder) if folder.is_dir() else ()
+    # Files that are being written have a dot in front.
     return {name[: -len(suffix)] for name in names if name.endswith(suffix) and name[0] != "."}
-
-
-def _write_scene(folder: Path, split: str, seed: int, height: int, width: int, index: int) -> None:
-    settings = SPLITS[split]
-    scene = draw_scene(scene_seed(split, index, seed), height, width, settings.products)
-    name = scene_name(index)
-    for vocabulary, labels in zip(settings.vocabularies, label_folders(split), strict=True):
-        write_picture(folder / labels / f"{name}.png", vocabulary.labels(scene.label))
-    write_picture(folder / "images" / f"{name}{settings.suffix}", scene.image)
-
-
-def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture as JPEG of quality 94 or as PNG; the file appears only when it is complete.
-
-    Args:
-        path: File to write, ending in .jpg, .jpeg or .png.
-        pixels: H x W x 3 uint8 RGB, or H x W uint8 for a label map (mode L).
-    """
-    if pixels.ndim == 3:
-        pixels = pixels[..., ::-1]  # OpenCV stores blue first
-    lossless = path.suffix.lower() == ".png"
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 4] if lossless else [cv2.IMWRITE_JPEG_QUALITY, 94]
-    encoded, data = cv2.imencode(path.suffix, pixels, options)
-    assert encoded
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())

@@ -22,8 +22,9 @@ class Dice:
 
     def __init__(self, seed: int | np.random.SeedSequence) -> None:
         """Start the stream."""
-        parent = isinstance(seed, np.random.SeedSequence)
-        self._sequence = seed if parent else np.random.SeedSequence(seed)
+        if not isinstance(seed, np.random.SeedSequence):
+            seed = np.random.SeedSequence(seed)
+        self._sequence = seed
         self._generator = np.random.Generator(np.random.PCG64(self._sequence))
 
     def spawn(self, count: int) -> list[Dice]:

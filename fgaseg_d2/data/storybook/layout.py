@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -101,15 +101,18 @@ class Placement:
         """Things are drawn in this order: what stands lower is nearer, the sky is farthest."""
         return self.product.thing not in SKY_THINGS, self.y
 
-    def upright(self, points: np.ndarray) -> np.ndarray:
-        """Corners of a part as the thing stands, relative to the middle of its lower edge."""
-        return rotate(
-            points * (self.stretch[0] * self.size, self.stretch[1] * self.size), self.tilt
-        )
+    @cached_property
+    def upright(self) -> list[list[np.ndarray]]:
+        """Corners of each part's polygons as it stands, from the middle of its lower edge."""
+        scale = self.stretch[0] * self.size, self.stretch[1] * self.size
+        return [
+            [rotate(points * scale, self.tilt) for points in part.polygons] for part in self.parts
+        ]
 
-    def place(self, points: np.ndarray) -> np.ndarray:
-        """Corners of a part in the picture."""
-        return self.upright(points) + (self.x, self.y)
+    @cached_property
+    def polygons(self) -> list[list[np.ndarray]]:
+        """Corners of each part's polygons in the picture."""
+        return [[points + (self.x, self.y) for points in part] for part in self.upright]
 
 
 def place_things(
@@ -215,11 +218,10 @@ def _drop_hidden(things: Sequence[Placement], terrain: Terrain) -> list[Placemen
     kept = []
     for thing in reversed(things):
         painted, whole = (np.zeros((rows, columns), np.uint8) for _ in range(2))
-        for part in thing.parts:
-            for points in part.polygons:
-                placed = thing.place(points)
+        for part, polygons in zip(thing.parts, thing.polygons, strict=True):
+            for points in polygons:
                 for mask in (painted, whole) if part.colour is None else (whole,):
-                    fill_polygon(mask, placed, 255, _COARSE, (-margin, -margin))
+                    fill_polygon(mask, points, 255, _COARSE, (-margin, -margin))
         inside = painted >= 128
         visible = np.count_nonzero(inside & (taken < 128))
         if visible >= _MIN_VISIBLE * np.count_nonzero(inside):

@@ -130,8 +130,8 @@ def develop(image: np.ndarray, light: Light, dice: Dice) -> None:
     rows, columns = image.shape[:2]
     pixels = image.astype(np.int16)
     saturation = round(64 * light.weather.saturation * dice.uniform(0.9, 1.06))
-    weighted = image.astype(np.uint16) * np.array([77, 150, 29], np.uint16)  # they add up to 256
-    grey = (weighted.sum(axis=2, keepdims=True, dtype=np.uint16) >> 8).astype(np.int16)
+    red, green, blue = (image[..., channel].astype(np.uint16) for channel in range(3))
+    grey = (77 * red + 150 * green + 29 * blue >> 8).astype(np.int16)[..., None]
     pixels = grey + ((pixels - grey) * saturation >> 6)
     graded = cv2.LUT(np.clip(pixels, 0, 255).astype(np.uint8), _tone_curves(light, dice))
     grain = 5 - (11 * dice.points(64 * 64, 1)).astype(np.int16).reshape(64, 64)

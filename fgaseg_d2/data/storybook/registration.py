@@ -1,25 +1,30 @@
 """Makes Storybook known to Detectron2: the parts for training and the test sets."""
 
 import colorsys
-import json
+import logging
 import os
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .classes import IGNORE_LABEL, STUFF_CLASSES
-from .dataset import INFO_NAME, SPLITS, finished_scenes, split_folder
+from .classes import CLASS_IDS, IGNORE_LABEL, STUFF_CLASSES
+from .dataset import SPLITS, Settings, finished_scenes, split_folder
+from .drawing import write_dataset
 from .vocabularies import (
     ATTRIBUTE_WORDS,
     FULL,
     GENERALIZED,
     NOUNS,
     SEEN,
+    SYNONYMS,
     TRAINING_FULL,
     UNSEEN,
     StorybookVocabulary,
 )
+
+logger = logging.getLogger(__name__)
 
 # Registered name -> the split whose scenes it shows, and the vocabulary.
 DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
@@ -34,6 +39,7 @@ DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
     "storybook_nouns_test": ("test", NOUNS),
     "storybook_attributes_test": ("test", ATTRIBUTE_WORDS),
     "storybook_full_test": ("test", FULL),
+    "storybook_synonyms_test": ("test", SYNONYMS),
 }
 
 _STUFF_COLOURS: dict[str, tuple[int, int, int]] = {
@@ -62,15 +68,15 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
     for name, (split, vocabulary) in DATASETS.items():
         folder = split_folder(root, split)
-        labels = folder / f"labels_{vocabulary.name}"
+        labels = folder / vocabulary.folder
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         if name in MetadataCatalog:
             MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_storybook, root, split, vocabulary.name))
+        DatasetCatalog.register(name, partial(load_storybook, root, split, vocabulary))
         MetadataCatalog.get(name).set(
             stuff_classes=list(vocabulary.classes),
-            stuff_colors=class_colours(vocabulary.classes),
+            stuff_colors=class_colours(vocabulary),
             unseen_classes=list(vocabulary.unseen),
             ignore_label=IGNORE_LABEL,
             evaluator_type="sem_seg",
@@ -79,53 +85,51 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
         )
 
 
-def load_storybook(root: str | os.PathLike, split: str, vocabulary: str) -> list[dict]:
-    """List the scenes of a split.
+def load_storybook(
+    root: str | os.PathLike, split: str, vocabulary: StorybookVocabulary
+) -> list[dict]:
+    """List the scenes of a split; what is missing of it is drawn first.
 
     Args:
         root: Folder that holds ``storybook/``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        vocabulary: Name of the vocabulary of the label maps.
+        vocabulary: That of the label maps.
 
     Returns:
         One dict for each scene with ``file_name``, ``sem_seg_file_name``, ``height``, ``width``.
 
     Raises:
-        FileNotFoundError: If the split was not made, or not to its end.
+        ValueError: The folder was drawn by another version of Storybook.
+        OSError: It cannot be written.
     """
-    folder = split_folder(root, split)
-    command = f"python tools/make_storybook.py --root {root}"
-    try:
-        info = json.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"expected Storybook in {folder}; make it with: {command}"
-        ) from None
-    names = finished_scenes(folder, split)
-    if len(names) < info["count"]:
-        raise FileNotFoundError(
-            f"expected {info['count']} scenes in {folder}, got {len(names)}; finish it with: "
-            f"{command} --{split} {info['count']}"
-        )
+    folder, published = split_folder(root, split), Settings.published(split)
+    settings = Settings.read(folder) or published
+    if settings != published:
+        logger.warning("%s holds %s; the published data set is %s", folder, settings, published)
+    write_dataset(root, **asdict(settings))
     return [
         {
             "file_name": str(folder / "images" / f"{name}{SPLITS[split].suffix}"),
-            "sem_seg_file_name": str(folder / f"labels_{vocabulary}" / f"{name}.png"),
-            "height": info["height"],
-            "width": info["width"],
+            "sem_seg_file_name": str(folder / vocabulary.folder / f"{name}.png"),
+            "height": settings.height,
+            "width": settings.width,
         }
-        for name in names
+        for name in finished_scenes(folder, split)
     ]
 
 
-def class_colours(classes: tuple[str, ...]) -> list[tuple[int, int, int]]:
+def class_colours(vocabulary: StorybookVocabulary) -> list[tuple[int, int, int]]:
     """Colours for pictures of label maps, RGB in 0..255, one for each class.
 
     Stuff is shown as it looks; the things take hues a golden angle apart, so that neighbours in the
     list differ.
     """
-    colours = [_STUFF_COLOURS[name] for name in classes if name in STUFF_CLASSES]
-    for index in range(len(classes) - len(colours)):
+    stuff = {int(vocabulary.table[CLASS_IDS[name]]): name for name in STUFF_CLASSES}
+    colours = []
+    for index in range(len(vocabulary.classes)):
+        if index in stuff:
+            colours.append(_STUFF_COLOURS[stuff[index]])
+            continue
         hue = index * 0.618034 % 1
         shade = colorsys.hsv_to_rgb(
             hue, (0.9, 0.55, 0.75)[index % 3], (0.9, 0.95, 0.6)[index // 3 % 3]

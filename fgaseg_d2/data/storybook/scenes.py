@@ -83,9 +83,9 @@ def _draw_shadows(
     for thing in things:
         if thing.product.thing not in GROUND_THINGS:
             continue
-        for part in thing.parts:
-            for points in part.polygons if part.outlined else ():
-                x, y = thing.upright(points).T
+        for part, polygons in zip(thing.parts, thing.upright, strict=True):
+            for points in polygons if part.outlined else ():
+                x, y = points.T
                 flat = np.stack([x - light.shear * y, -light.fall * y], axis=1)
                 fill_polygon(mask, flat + (thing.x, thing.y - 0.008), 255, _SHADOW_SIDE)
     catching = canvas.label == CLASS_IDS[terrain.ground]
@@ -98,9 +98,9 @@ def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice) -> N
     paint = make_paint(dice, thing.product, thing.size, middle, thing.tall, light.side)
     # Small things have thinner lines.
     outline = OUTLINE_WIDTH * min(1.0, 0.3 + 2.6 * thing.size)
-    outlined, others = [], []
-    for part in thing.parts:
-        polygons = [thing.place(points) for points in part.polygons]
+    outlined: list[np.ndarray] = []
+    others: list[np.ndarray] = []
+    for part, polygons in zip(thing.parts, thing.polygons, strict=True):
         (outlined if part.outlined else others).extend(polygons)
         if part.outlined:
             for points in polygons:

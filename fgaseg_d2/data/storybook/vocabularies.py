@@ -1,13 +1,13 @@
 """The vocabularies of Storybook: what its pixels are called, and what is ignored.
 
-A label map of a scene holds positions in :data:`classes.FULL_CLASSES`. A :class:`Vocabulary` turns
-it into one of its own classes by a table of 256 entries.
+A label map of a scene holds positions in :data:`classes.FULL_CLASSES`. A
+:class:`StorybookVocabulary` turns them into its own classes by a table of 256 entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class StorybookVocabulary:
     """Class names and what they stand for.
 
     Attributes:
-        name: Name of the folder ``labels_<name>`` of label maps in this vocabulary.
+        name: Name of its label maps; vocabularies of synonyms share them.
         classes: The class names.
         unseen: Those of them that no training scene shows.
         table: The class of each of the full classes, 256 uint8; 255 means ignore.
@@ -41,6 +41,11 @@ class StorybookVocabulary:
     classes: tuple[str, ...]
     unseen: tuple[str, ...]
     table: np.ndarray = field(compare=False, repr=False)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds label maps in this vocabulary."""
+        return f"labels_{self.name}"
 
     def labels(self, full: np.ndarray) -> np.ndarray:
         """Turn a label map of full classes, H x W uint8, into one of this vocabulary."""
@@ -86,3 +91,45 @@ TRAINING_FULL = _vocabulary(
     STUFF_CLASSES + tuple(product.name for product in TRAINING_PRODUCTS),
     lambda product: product.name,
 )
+
+# Words that no vocabulary above uses, for models whose text tower knows English.
+_SYNONYMS: dict[str, str] = {
+    "sky": "heavens",
+    "sun": "sunshine",
+    "cloud": "cumulus",
+    "mountain": "alp",
+    "hill": "knoll",
+    "meadow": "grassland",
+    "sea": "ocean",
+    "sand": "beach",
+    "road": "street",
+    "snow": "frost",
+    "red": "crimson",
+    "blue": "azure",
+    "yellow": "golden",
+    "green": "emerald",
+    "purple": "violet",
+    "striped": "banded",
+    "dotted": "speckled",
+    "checked": "plaid",
+    "house": "cottage",
+    "tree": "sapling",
+    "car": "automobile",
+    "flower": "blossom",
+    "umbrella": "parasol",
+    "mushroom": "toadstool",
+    "cat": "kitty",
+    "boat": "ship",
+    "fish": "trout",
+    "bird": "sparrow",
+    "balloon": "airship",
+    "kite": "glider",
+}
+
+
+def synonym(phrase: str) -> str:
+    """The same phrase in other words, such as ``"crimson cottage"`` for ``"red house"``."""
+    return " ".join(_SYNONYMS[word] for word in phrase.split())
+
+
+SYNONYMS = replace(SEEN, classes=tuple(synonym(name) for name in SEEN_CLASSES))

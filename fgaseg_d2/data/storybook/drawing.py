@@ -1,0 +1,195 @@
+"""Draws the scenes of a split into its folder, in parallel and one process group at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from fgaseg_d2.files import atomic_path
+
+from .dataset import (
+    INFO_NAME,
+    SPLITS,
+    Settings,
+    finished_scenes,
+    scene_name,
+    scene_seed,
+    split_folder,
+)
+from .scenes import draw_scene
+
+_SECONDS_PER_SCENE = 0.025  # on one core, with all files; only for the announcement
+
+logger = logging.getLogger(__name__)
+
+
+def write_dataset(
+    root: str | os.PathLike,
+    split: str,
+    count: int | None = None,
+    seed: int = 0,
+    height: int = 256,
+    width: int = 256,
+    workers: int | None = None,
+) -> Path:
+    """Write a split as ``images/``, a folder ``labels_<vocabulary>/`` for each, ``dataset.json``.
+
+    Scenes that are there already are kept, so an interrupted call can be repeated. If another
+    process is writing the same split, this one waits for it and then does what is left.
+
+    Args:
+        root: Folder that holds all data sets.
+        split: One of :data:`SPLITS`; only ``"test"`` shows held-out combinations.
+        count: Number of scenes, at most 10 000 000; None takes that of the published data set.
+        seed: Seed of the whole data set, 0 or more.
+        height: Rows of a scene in pixels, at least 32.
+        width: Columns of a scene in pixels, at least 32.
+        workers: Processes that draw; None takes one for each CPU core.
+
+    Returns:
+        The folder of the split.
+
+    Raises:
+        ValueError: An argument is out of range, or the folder holds a data set made with other
+            settings.
+        OSError: The folder cannot be written; what is finished stays.
+    """
+    folder = split_folder(root, split)
+    if count is None:
+        count = SPLITS[split].count
+    settings = Settings(split, count, seed, height, width)
+    if settings.finished_in(folder):
+        return folder  # which may be one that cannot be written
+    try:
+        with _turn(folder):
+            if settings.finished_in(folder):
+                return folder
+            for name in ("images", *SPLITS[split].label_folders):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / INFO_NAME) as temporary:
+                temporary.write_text(settings.to_json(), encoding="utf-8")
+            _draw_missing(folder, settings, workers)
+    except (OSError, NotImplementedError, BrokenProcessPool) as error:
+        raise OSError(
+            f"expected to draw storybook_{split} into {folder}, got an error ({error}); what is "
+            "finished stays: make room or leave to write there, or choose another root "
+            "(DETECTRON2_DATASETS), and repeat the command"
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Hold the lock of a split, which the system releases however this process ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("another process draws %s; waiting for it", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _draw_missing(folder: Path, settings: Settings, workers: int | None) -> None:
+    finished = set(finished_scenes(folder, settings.split))
+    todo = [index for index in range(settings.count) if scene_name(index) not in finished]
+    workers = _worker_count(workers, len(todo))
+    logger.info(
+        "storybook_%s: drawing %d of %d scenes into %s with %d processes; it takes about %.1f "
+        "minutes",
+        *(settings.split, len(todo), settings.count, folder, workers),
+        len(todo) * _SECONDS_PER_SCENE / workers / 60,
+    )
+    draw = partial(_write_scene, folder, settings)
+    name = f"storybook_{settings.split}"
+    with tqdm(total=len(todo), desc=name, unit="scene", mininterval=0.5) as progress:
+        if workers == 1:
+            for index in todo:
+                draw(index)
+                progress.update()
+            return
+        method = "fork" if sys.platform == "linux" else "spawn"
+        context = multiprocessing.get_context(method)
+        with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+            try:
+                for _ in pool.map(draw, todo, chunksize=8):
+                    progress.update()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _worker_count(wanted: int | None, scenes: int) -> int:
+    if multiprocessing.current_process().daemon:
+        return 1  # Python lets a daemon, such as a loader's worker, start no processes
+    return max(1, min(wanted or os.cpu_count() or 1, scenes))
+
+
+def _start_worker() -> None:
+    """Prepare a process that draws: one thread, and an end together with its parent."""
+    # One process per core draws already; OpenCV's own threads would only get in the way.
+    cv2.setNumThreads(0)
+    # The parent hears of Ctrl-C as well, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow_parent() -> None:
+        # Workers would wait for ever for a parent that was killed.
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+
+
+def _write_scene(folder: Path, settings: Settings, index: int) -> None:
+    split = SPLITS[settings.split]
+    seed = scene_seed(settings.split, index, settings.seed)
+    scene = draw_scene(seed, settings.height, settings.width, split.products)
+    name = scene_name(index)
+    for vocabulary in split.vocabularies:
+        write_picture(folder / vocabulary.folder / f"{name}.png", vocabulary.labels(scene.label))
+    write_picture(folder / "images" / f"{name}{split.suffix}", scene.image)
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture as JPEG of quality 94 or as PNG; the file appears only when it is complete.
+
+    Args:
+        path: File to write, ending in .jpg, .jpeg or .png.
+        pixels: H x W x 3 uint8 RGB, or H x W uint8 for a label map (mode L).
+
+    Raises:
+        ValueError: Another ending.
+        OSError: The file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".jpg", ".jpeg", ".png"):
+        raise ValueError(f"expected a file ending in .jpg, .jpeg or .png, got {str(path)!r}")
+    if pixels.ndim == 3:
+        pixels = pixels[..., ::-1]  # OpenCV stores blue first
+    lossless = suffix == ".png"
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 4] if lossless else [cv2.IMWRITE_JPEG_QUALITY, 94]
+    encoded, data = cv2.imencode(suffix, pixels, options)
+    assert encoded
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
