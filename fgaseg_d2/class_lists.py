@@ -243,6 +243,22 @@ def _benchmark_folder() -> Any:
     return resources.files("fgaseg_d2") / "data" / "vocabularies"
 
 
+def metadata_vocabulary(metadata: Any) -> Any:
+    """The ``vocabulary`` of a registered dataset, None if it has none.
+
+    Args:
+        metadata: a dataset's name, or its ``detectron2.data.Metadata``.
+
+    Raises:
+        ValueError: unknown dataset, or one that names itself.
+    """
+    metadata = _find_metadata(metadata) if isinstance(metadata, str) else metadata
+    words = metadata.get("vocabulary")
+    if isinstance(words, str) and words == metadata.get("name"):
+        raise ValueError(f"expected words as the vocabulary of dataset {words!r}, got its own name")
+    return words
+
+
 def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
     """Read the ``stuff_classes`` of a registered dataset, split into names at comma and blank.
 

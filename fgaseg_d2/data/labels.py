@@ -101,7 +101,7 @@ def require_registered(dataset_name: str) -> None:
     hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
     raise ValueError(
         f"dataset {dataset_name!r} is not registered; {hint}. Register your own with "
-        "DatasetCatalog.register in a module given by --import"
+        "DATASETS.FOLDERS, or in a module given by --import"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.file_io import PathManager
 
+from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
 from fgaseg_d2.data.labels import (
     DEFAULT_IGNORE_LABEL,
     LabelSpec,
@@ -48,13 +49,13 @@ class SemanticMapper:
                 whose ignored pixels are :func:`geometry_ignore` meanwhile.
             image_format: channel order of the result, "RGB" or "BGR".
             labels: what the label files may hold.
-            ignore_value: value of ignored pixels in the result.
+            ignore_value: value of ignored pixels in the result, in training.
             vocabulary: handed to the model with every sample; None leaves the choice to the model.
 
         Raises:
-            ValueError: ignore_value is a class index.
+            ValueError: ignore_value is a class index, in training.
         """
-        if ignore_value != outside_classes(ignore_value, len(labels.classes)):
+        if is_train and ignore_value != outside_classes(ignore_value, len(labels.classes)):
             raise ValueError(
                 f"expected MODEL.SEM_SEG_HEAD.IGNORE_VALUE outside the {len(labels.classes)} "
                 f"classes of {labels.dataset_name!r}, got {ignore_value}; set it to "
@@ -72,7 +73,8 @@ class SemanticMapper:
         """Read the arguments from a configuration.
 
         Args:
-            cfg: INPUT and MODEL.SEM_SEG_HEAD.IGNORE_VALUE are used.
+            cfg: INPUT, MODEL.SEM_SEG_HEAD.IGNORE_VALUE, DATASETS.TEST and TEST_VOCABULARIES are
+                used.
             dataset_name: a registered dataset.
             is_train: whether to augment and to return the label.
         """
@@ -89,7 +91,9 @@ class SemanticMapper:
             "image_format": cfg.INPUT.FORMAT,
             "labels": labels,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-            "vocabulary": Vocabulary.from_metadata(dataset_name),
+            "vocabulary": (
+                training_vocabulary(labels) if is_train else evaluation_vocabulary(cfg, labels)
+            ),
         }
 
     def __call__(self, record: dict) -> dict:

@@ -11,13 +11,15 @@ from torch import nn
 
 from fgaseg_d2.config_files import find_config, load_config
 from fgaseg_d2.data.build import check_train_datasets
+from fgaseg_d2.data.dataset_words import evaluation_vocabulary
+from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """Import the user's modules, load the configuration, and start the logs in OUTPUT_DIR.
+    """Import modules, load the configuration, register its datasets, start logs in OUTPUT_DIR.
 
     Args:
         args: ``imports``, ``config_file``, ``opts``, ``eval_only`` and ``resume`` of train_net.py.
@@ -36,6 +38,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     args.config_file = str(find_config(args.config_file))
     last = _last_checkpoint(args.config_file, args.opts) if args.resume else None
     cfg = load_config(args.config_file, args.opts, weights=last)
+    register_configured(cfg)
     check_datasets(cfg, args.eval_only)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
@@ -54,7 +57,7 @@ def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
 
 
 def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
-    """Raise a ValueError unless the datasets that are needed are registered and have classes.
+    """Raise a ValueError unless the datasets that are needed are registered, with fitting words.
 
     Args:
         cfg: DATASETS is used.
@@ -68,4 +71,4 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
             "DATASETS.TEST \"('storybook_val',)\""
         )
     for name in cfg.DATASETS.TEST:
-        LabelSpec.from_metadata(name)
+        evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
