@@ -80,7 +80,13 @@ def register_folders(
     classes += words.class_names[len(classes) :]  # the automatic background
     if ignore_label is None:
         ignore_label = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
+    if not isinstance(ignore_label, int):
+        raise ValueError(f"expected ignore_label to be a whole number, got {ignore_label!r}")
     loader = _FolderLoader(name, _folder(images, "images"), _folder(labels, "labels"))
+    if loader.images == loader.labels:
+        raise ValueError(
+            f"expected two folders, of pictures and of label files, got {loader.images} twice"
+        )
     replace_dataset(
         name,
         loader,

@@ -16,6 +16,7 @@ from fgaseg_d2.data.labels import (
     outside_classes,
     read_label,
 )
+from fgaseg_d2.data.resizing import ResizeShortestEdge
 from fgaseg_d2.files import read_image
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -83,7 +84,7 @@ class SemanticMapper:
             augmentations = train_augmentations(cfg, geometry_ignore(labels))
         else:
             augmentations = [
-                T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")
+                ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")
             ]
         return {
             "is_train": is_train,
@@ -133,9 +134,9 @@ class SemanticMapper:
         self.labels.check(label, label_file)
         inner_ignore = geometry_ignore(self.labels)
         label[label == self.labels.ignore_label] = inner_ignore
-        # Detectron2 resizes uint8 with Pillow, as it does the picture; other integers it cannot.
-        wide = inner_ignore != DEFAULT_IGNORE_LABEL
-        data = T.AugInput(image, sem_seg=label.astype(np.float32 if wide else np.uint8))
+        # uint8 where it suffices: Detectron2's own transforms know nothing wider.
+        narrow = inner_ignore == DEFAULT_IGNORE_LABEL
+        data = T.AugInput(image, sem_seg=label.astype(np.uint8) if narrow else label)
         self.augmentations(data)
         target = torch.from_numpy(data.sem_seg.astype(np.int64))
         target[target == inner_ignore] = self.ignore_value
@@ -156,7 +157,7 @@ def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[T.Augmentation 
         ignore_value: value of ignored and padded pixels of the label.
     """
     augmentations: list[T.Augmentation | T.Transform] = [
-        T.ResizeShortestEdge(
+        ResizeShortestEdge(
             cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
         )
     ]

@@ -32,7 +32,9 @@ def paired_files(images: Path, labels: Path) -> tuple[list[dict], list[str]]:
     """
     label_files = _by_name(labels, LABEL_ENDINGS, "label files")
     if not label_files:
-        raise ValueError(f"{labels}: expected label files ({_endings(LABEL_ENDINGS)}), got none")
+        jpeg = _by_name(labels, (".jpg", ".jpeg"), "label files")
+        found = "only JPEG, which blurs class numbers" if jpeg else "none"
+        raise ValueError(f"{labels}: expected label files ({_endings(LABEL_ENDINGS)}), got {found}")
     pictures = _by_name(images, PICTURE_ENDINGS, "pictures")
     if not pictures:
         raise ValueError(f"{images}: expected pictures ({_endings(PICTURE_ENDINGS)}), got none")

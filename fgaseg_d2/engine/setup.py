@@ -13,7 +13,7 @@ from fgaseg_d2.config_files import find_config, load_config
 from fgaseg_d2.data.build import check_train_datasets
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary
 from fgaseg_d2.data.folders import register_configured
-from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.data.labels import LabelSpec, dataset_records
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
 
@@ -57,11 +57,15 @@ def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
 
 
 def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
-    """Raise a ValueError unless the datasets that are needed are registered, with fitting words.
+    """Check that the datasets that are needed are registered, with fitting words.
 
     Args:
         cfg: DATASETS is used.
         eval_only: whether DATASETS.TEST must name one; otherwise DATASETS.TRAIN must.
+
+    Raises:
+        ValueError: they are not.
+        FileNotFoundError: as the loading functions of DATASETS.TEST say.
     """
     if not eval_only:
         check_train_datasets(cfg)
@@ -72,3 +76,5 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
         )
     for name in cfg.DATASETS.TEST:
         evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
+        # Missing files would otherwise show after the training.
+        dataset_records(name)
