@@ -174,7 +174,11 @@ def test_bad_folders_are_told_in_one_line(pets, spoil, error, message):
         (("", "i", "l", WORDS), ValueError, "expected a name for the dataset"),
         (("storybook_val", "i", "l", WORDS), ValueError, "'storybook_val' is taken; .*my_storyb"),
         (("own_val", "i", "i", WORDS), ValueError, "two folders"),
-        (("own_val", "i", "l", WORDS, "255"), ValueError, "ignore_label .* whole number, got '255'"),
+        (
+            ("own_val", "i", "l", WORDS, "255"),
+            ValueError,
+            "ignore_label .* whole number, got '255'",
+        ),
     ],
 )
 def test_bad_arguments_are_told_and_leave_nothing(arguments, error, message):
