@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from fgaseg_d2 import class_lists
+from fgaseg_d2 import class_lists, metadata_words
 
 if TYPE_CHECKING:
     from detectron2.data import Metadata
@@ -224,13 +224,13 @@ class Vocabulary:
         Raises:
             ValueError: unknown dataset, or one without words.
         """
-        words = class_lists.metadata_vocabulary(metadata)
+        words = metadata_words.metadata_vocabulary(metadata)
         if isinstance(words, str) and words in class_lists.benchmark_names():
             return cls.from_benchmark(words, all_names)
         if words is not None:
             return cls.coerce(words)
-        classes = class_lists.read_metadata(metadata)
-        return cls(tuple(classes if all_names else class_lists.first_names(classes)))
+        classes = metadata_words.read_metadata(metadata)
+        return cls(tuple(classes if all_names else metadata_words.first_names(classes)))
 
     @classmethod
     def coerce(
@@ -275,14 +275,16 @@ class Vocabulary:
             return cls.from_file(words)
         if not isinstance(words, str):
             return (
-                cls.from_metadata(words) if class_lists.is_dataset(words) else cls.from_names(words)
+                cls.from_metadata(words)
+                if metadata_words.is_dataset(words)
+                else cls.from_names(words)
             )
         name, _, variant = words.partition(":")
         if variant in _ALL_NAMES and (named := cls._from_list(name, all_names=True)):
             return named.with_synonyms(_ALL_NAMES[variant])
         if named := cls._from_list(words):
             return named
-        if _looks_like_file(words):
+        if class_lists.looks_like_file(words):
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):
             raise ValueError(
@@ -295,12 +297,4 @@ class Vocabulary:
         """The words of a benchmark or a registered dataset, None if the name is of neither."""
         if name in class_lists.benchmark_names():
             return cls.from_benchmark(name, all_names)
-        return cls.from_metadata(name, all_names) if class_lists.is_dataset(name) else None
-
-
-def _looks_like_file(text: str) -> bool:
-    stem, ending = os.path.splitext(text.strip().lower())
-    if ending in (".txt", ".json"):
-        return True
-    # A bare word stays a word even where a file of that name happens to lie.
-    return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))
+        return cls.from_metadata(name, all_names) if metadata_words.is_dataset(name) else None

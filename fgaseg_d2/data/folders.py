@@ -13,10 +13,10 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fgaseg_d2.class_lists import first_names
 from fgaseg_d2.data.catalog import replace_dataset
 from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
 from fgaseg_d2.data.pairs import few, paired_files
+from fgaseg_d2.metadata_words import first_names
 from fgaseg_d2.visualization import class_colors
 from fgaseg_d2.vocabulary import Vocabulary
 
