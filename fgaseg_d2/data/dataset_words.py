@@ -49,6 +49,22 @@ def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
     return vocabulary
 
 
+def with_test_set(cfg: CfgNode, dataset_name: str) -> CfgNode:
+    """Return the configuration with one of its test sets and the words chosen for it.
+
+    Args:
+        cfg: not changed.
+        dataset_name: one of DATASETS.TEST.
+    """
+    words = _chosen_words(cfg, dataset_name)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATASETS.TEST = (dataset_name,)
+    cfg.DATASETS.TEST_VOCABULARIES = (words,)
+    cfg.freeze()
+    return cfg
+
+
 def _chosen_words(cfg: CfgNode, dataset_name: str) -> Any:
     names, words = list(cfg.DATASETS.TEST), list(cfg.DATASETS.TEST_VOCABULARIES)
     if not words or dataset_name not in names:

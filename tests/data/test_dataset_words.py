@@ -5,6 +5,7 @@ from detectron2.data import MetadataCatalog
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data.build import check_train_datasets
+from fgaseg_d2.data.dataset_words import with_test_set
 from fgaseg_d2.data.mapper import SemanticMapper
 from tests import datasets
 from tests.conftest import config
@@ -61,6 +62,16 @@ def test_variants_are_chosen_by_test_set(blocks):
     assert "air conditioner" in words("pascal_context_459_val", *opts).class_names
     # What is not tested keeps its own.
     assert len(words("coco_stuff_val", *opts)) == 171
+
+
+def test_one_of_several_test_sets_keeps_its_words(blocks):
+    opts = chosen(("ade20k_150_val", "ade20k_150_synonyms:all"), (blocks, "1,2,3,4"))
+    cfg = config("tests/data/small.yaml", *opts)
+    part = with_test_set(cfg, blocks)
+    assert part.DATASETS.TEST == (blocks,) and len(cfg.DATASETS.TEST) == 2
+    assert SemanticMapper(part, blocks, is_train=False).vocabulary.class_names == tuple("1234")
+    plain = with_test_set(config("tests/data/small.yaml", "DATASETS.TEST", (blocks,)), blocks)
+    assert SemanticMapper(plain, blocks, False).vocabulary.class_names == datasets.CLASSES
 
 
 def test_words_from_the_command_line(blocks):
