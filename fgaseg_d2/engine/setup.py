@@ -11,9 +11,9 @@ from torch import nn
 
 from fgaseg_d2.config_files import find_config, load_config
 from fgaseg_d2.data.build import check_train_datasets
-from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
+from fgaseg_d2.engine.testing import check_test_sets
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -54,7 +54,7 @@ def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
 
 
 def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
-    """Raise a ValueError unless the datasets that are needed are registered and have classes.
+    """Raise an error unless the datasets that are needed are there and have classes.
 
     Args:
         cfg: DATASETS is used.
@@ -67,5 +67,4 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
             "DATASETS.TEST is empty; name the registered datasets to evaluate on, such as "
             "DATASETS.TEST \"('storybook_val',)\""
         )
-    for name in cfg.DATASETS.TEST:
-        LabelSpec.from_metadata(name)
+    check_test_sets(cfg)

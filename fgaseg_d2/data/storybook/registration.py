@@ -52,7 +52,7 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
         MetadataCatalog.get(name).set(
             stuff_classes=list(classes),
             stuff_colors=class_colours()[: len(classes)],
-            held_out_classes=[name for name in classes if name in HELD_OUT_CLASSES],
+            unseen_classes=[name for name in classes if name in HELD_OUT_CLASSES],
             ignore_label=IGNORE_LABEL,
             evaluator_type="sem_seg",
             image_root=str(folder / "images"),

@@ -1,0 +1,287 @@
+"""Predictions on disk: one label file a picture and an index that says what they are.
+
+Classes are those that are evaluated, after several of them became background. 8 bits a pixel, 16
+above 255 classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from detectron2.utils import comm
+
+from fgaseg_d2 import class_lists
+from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes, read_label
+from fgaseg_d2.evaluation.report import Evaluation
+from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
+from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.files import write_image, write_json
+from fgaseg_d2.vocabulary import Vocabulary
+
+INDEX = "predictions.json"
+_LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+class PredictionWriter:
+    """Writes the predictions of a test set; in a distributed run each rank those that it made."""
+
+    def __init__(self, folder: str | Path, truth: GroundTruth, run: Mapping[str, Any] = {}):
+        """Choose names for the files.
+
+        Args:
+            folder: made if it is not there.
+            truth: of the test set.
+            run: how the predictions were made, in plain types; goes into the index.
+        """
+        self.folder = Path(folder)
+        self.truth = truth
+        self.run = dict(run)
+        self.names = prediction_names(truth.files)
+        self._type = np.uint16 if len(truth.labels.classes) > 255 else np.uint8
+
+    def start(self) -> None:
+        """Remove the index of an earlier run, which the files will no longer match."""
+        if comm.is_main_process():
+            (self.folder / INDEX).unlink(missing_ok=True)
+
+    def write(self, picture: str, prediction: np.ndarray) -> None:
+        """Write one prediction.
+
+        Args:
+            picture: its name in the truth.
+            prediction: H x W, classes.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_image(self.folder / self.names[picture], prediction.astype(self._type))
+
+    def finish(self, pictures: Collection[str]) -> None:
+        """Write the index, which makes the predictions whole.
+
+        Args:
+            pictures: those that were predicted, by all ranks.
+        """
+        labels = self.truth.labels
+        files = {
+            picture: {"prediction": self.names[picture], "truth": truth}
+            for picture, truth in self.truth.files.items()
+            if picture in pictures
+        }
+        index = {
+            "dataset": labels.dataset_name,
+            "classes": list(labels.classes),
+            "ignore_label": labels.ignore_label,
+            "unseen_classes": list(self.truth.unseen_classes),
+            "pictures": len(self.truth.files),
+            "run": self.run,
+            "files": files,
+        }
+        write_json(self.folder / INDEX, index)
+
+
+def prediction_names(pictures: Collection[str]) -> dict[str, str]:
+    """Name a PNG for each picture: its own name, with a number where two pictures share one."""
+    stems = [PurePath(picture).stem for picture in pictures]
+    # Some file systems do not tell "A.png" from "a.png".
+    if len({stem.casefold() for stem in stems}) < len(stems):
+        stems = [f"{number:06d}_{stem}" for number, stem in enumerate(stems)]
+    return {picture: f"{stem}.png" for picture, stem in zip(pictures, stems, strict=True)}
+
+
+@dataclass(frozen=True)
+class SavedPredictions:
+    """Predictions of a test set.
+
+    Attributes:
+        files: prediction file of each picture.
+        truth: what they are scored against.
+        pictures: number of pictures in the test set, predicted or not.
+        run: how they were made; empty if that is not known.
+        surplus: files in the folder that belong to no picture.
+    """
+
+    files: Mapping[str, Path]
+    truth: GroundTruth
+    pictures: int
+    run: Mapping[str, Any] = field(default_factory=dict)
+    surplus: tuple[Path, ...] = ()
+
+
+def read_index(folder: str | Path) -> SavedPredictions:
+    """Read what :class:`PredictionWriter` left.
+
+    Args:
+        folder: with predictions.json; paths of label files in it hold from the folder the
+            predictions were made in.
+
+    Raises:
+        FileNotFoundError: no folder or no index.
+        ValueError: the index is damaged.
+    """
+    folder = Path(folder)
+    path = folder / INDEX
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected {path}, which ends a run with TEST.SAVE_PREDICTIONS True, got nothing; for "
+            "label maps of another program say what they are scored against (--dataset or --truth)"
+        )
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        labels = LabelSpec(index["dataset"], tuple(index["classes"]), int(index["ignore_label"]))
+        files = index["files"]
+        truth = GroundTruth(
+            labels,
+            {picture: str(pair["truth"]) for picture, pair in files.items()},
+            unseen_classes=tuple(index.get("unseen_classes", ())),
+        )
+        predictions = {picture: folder / pair["prediction"] for picture, pair in files.items()}
+        pictures, run = int(index.get("pictures", len(files))), dict(index.get("run", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected the index of saved predictions, got an error ({error!r}); make the "
+            "predictions anew"
+        ) from error
+    return SavedPredictions(predictions, truth, pictures, run, _surplus(folder, predictions))
+
+
+def match_files(folder: str | Path, truth: GroundTruth) -> SavedPredictions:
+    """Find the predictions of a test set in a folder of label files, by name without ending.
+
+    Args:
+        folder: label files (PNG or TIFF), named as the pictures; if it has an index, that counts.
+        truth: of the test set.
+
+    Raises:
+        FileNotFoundError: no such folder, or a picture without a prediction.
+        ValueError: several files for one picture, or several pictures of one name.
+    """
+    folder = Path(folder)
+    if (folder / INDEX).is_file():
+        saved = read_index(folder)
+        if saved.files.keys() == truth.files.keys():
+            return SavedPredictions(saved.files, truth, len(truth.files), saved.run, saved.surplus)
+    by_stem = label_files(folder)
+    stems = {picture: PurePath(picture).stem for picture in truth.files}
+    if len(set(stems.values())) < len(stems):
+        raise ValueError(
+            f"expected pictures of {truth.labels.dataset_name!r} with names of their own, got some "
+            f"twice; predictions can then be paired through {INDEX} only"
+        )
+    missing = sorted(stem for stem in stems.values() if stem not in by_stem)
+    if missing:
+        raise FileNotFoundError(
+            f"expected a prediction for each of {len(stems)} pictures in {folder}, got none for "
+            f"{len(missing)}: {shortened(missing)}"
+        )
+    files = {picture: by_stem[stem] for picture, stem in stems.items()}
+    return SavedPredictions(files, truth, len(truth.files), {}, _surplus(folder, files))
+
+
+def truth_from_folder(
+    name: str, folder: str | Path, classes: str, ignore_label: int | None = None
+) -> GroundTruth:
+    """Take a folder of true label files.
+
+    Args:
+        name: of the test set.
+        folder: label files (PNG or TIFF).
+        classes: what ``Vocabulary.coerce`` takes.
+        ignore_label: None for 255, or 65535 where 255 is a class.
+
+    Raises:
+        FileNotFoundError: no such folder or class list.
+        ValueError: not a class list, or an ignore label that is a class.
+    """
+    if classes in class_lists.benchmark_names():
+        names = class_lists.read_benchmark(classes)["classes"]
+        names = tuple(", ".join(one) for one in names)
+    else:
+        names = tuple(", ".join(one) for one in Vocabulary.coerce(classes).classes)
+    default = outside_classes(DEFAULT_IGNORE_LABEL, len(names))
+    ignore_label = default if ignore_label is None else ignore_label
+    if 0 <= ignore_label < len(names):
+        raise ValueError(
+            f"expected an ignore label that is none of the {len(names)} classes, got {ignore_label}"
+        )
+    files = {stem: str(path) for stem, path in label_files(folder).items()}
+    return GroundTruth(LabelSpec(name, names, ignore_label), files)
+
+
+def score(
+    saved: SavedPredictions,
+    extras: Extras = NO_EXTRAS,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Evaluation:
+    """Score saved predictions, to the figures that the run itself gave.
+
+    Args:
+        saved: predictions and truth.
+        extras: figures beside the usual ones.
+        progress: wraps the names of the pictures, to show how far it is.
+
+    Raises:
+        FileNotFoundError: a label file is missing.
+        ValueError: a label file that is damaged, of another size, or with a value that is no class.
+    """
+    truth = saved.truth
+    tally = Tally(len(truth.labels.classes), truth.labels.ignore_label, extras)
+    missing = [str(path) for path in saved.files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(saved.files)} predictions do not exist: {shortened(missing)}"
+        )
+    for picture in progress(saved.files):
+        path = saved.files[picture]
+        tally.add(str(path), truth.evaluated(read_label(str(path))), truth.read(picture))
+    name, results = truth.labels.dataset_name, tally.results(truth)
+    return Evaluation(
+        name, results, len(tally.pictures), saved.pictures, saved.run, tally.per_class(truth)
+    )
+
+
+def label_files(folder: str | Path) -> dict[str, Path]:
+    """The label files (PNG or TIFF) of a folder by name without ending.
+
+    Raises:
+        FileNotFoundError: no such folder, or an empty one.
+        ValueError: two files that differ in their ending only.
+    """
+    folder = Path(folder)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in _LABEL_ENDINGS or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise ValueError(
+                f"expected one label file of a name, got {found[path.stem]} and {path.name}; "
+                "remove one"
+            )
+        found[path.stem] = path
+    if not found:
+        raise FileNotFoundError(
+            f"expected label files (PNG or TIFF) in {folder}, got none; check the path"
+        )
+    return found
+
+
+def shortened(names: Collection[object], limit: int = 5) -> str:
+    """The first of some names, for a message."""
+    shown = [str(name) for name in names][:limit]
+    return ", ".join(shown) + (", ..." if len(names) > limit else "")
+
+
+def _surplus(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    known = set(files.values())
+    return tuple(
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in _LABEL_ENDINGS
+        and not path.name.startswith(".")
+        and path not in known
+    )
