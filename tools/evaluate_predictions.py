@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--ignore-label",
         type=int,
         metavar="N",
-        help="for --truth (255, or 65535 if 255 is a class)",
+        help="for --truth (255, or 65535 where 255 is a class)",
     )
     add(
         "--background-class",
@@ -88,7 +88,7 @@ def find_predictions(options: argparse.Namespace) -> "SavedPredictions":
     import dataclasses
     import os
 
-    from fgaseg_d2.evaluation import predictions
+    from fgaseg_d2.evaluation import predictions, rescoring
     from fgaseg_d2.evaluation.truth import GroundTruth, read_unseen_classes
 
     changes: dict = {}
@@ -104,13 +104,13 @@ def find_predictions(options: argparse.Namespace) -> "SavedPredictions":
         truth = GroundTruth.from_metadata(options.dataset)
     elif options.truth:
         name = os.path.basename(os.path.normpath(options.folder))
-        truth = predictions.truth_from_folder(
+        truth = rescoring.truth_from_folder(
             name, options.truth, options.classes, options.ignore_label
         )
     else:
         saved = predictions.read_index(options.folder)
         return dataclasses.replace(saved, truth=dataclasses.replace(saved.truth, **changes))
-    return predictions.match_files(options.folder, dataclasses.replace(truth, **changes))
+    return rescoring.match_files(options.folder, dataclasses.replace(truth, **changes))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -129,8 +129,9 @@ def evaluate(options: argparse.Namespace) -> None:
 
     import fgaseg_d2.data  # noqa: F401 (registers the datasets of this package)
     from fgaseg_d2.engine.imports import import_user_module
-    from fgaseg_d2.evaluation.predictions import score, shortened
+    from fgaseg_d2.evaluation.predictions import shortened
     from fgaseg_d2.evaluation.report import write_report
+    from fgaseg_d2.evaluation.rescoring import score
     from fgaseg_d2.evaluation.tally import Extras
 
     for module in options.imports:
