@@ -199,9 +199,8 @@ def test_a_real_model_over_several_views(tmp_path, sets):
         testing.check_test_sets(evaluation_config(tmp_path, *base, "TEST.AUG.MIN_SIZES", (0,)))
 
 
-def evaluate_one_of_several(folder):
+def evaluate_one_of_several(folder, records):
     """What each process of a distributed evaluation does."""
-    records = datasets.write_blocks(folder / "pictures", 5)
     with datasets.registered("blocks_a", records):
         cfg = evaluation_config(folder, "DATASETS.TEST", ("blocks_a",))
         cfg.TEST.SAVE_PREDICTIONS = True
@@ -213,8 +212,9 @@ def evaluate_one_of_several(folder):
 def test_two_processes_evaluate_every_picture_once(tmp_path, monkeypatch):
     """Five pictures are shared unequally; the figures are those of one process, exactly."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launch(evaluate_one_of_several, 2, args=(tmp_path / "two",))
-    evaluate_one_of_several(tmp_path / "one")
+    records = datasets.write_blocks(tmp_path / "pictures", 5)
+    launch(evaluate_one_of_several, 2, args=(tmp_path / "two", records))
+    evaluate_one_of_several(tmp_path / "one", records)
     one, two = (
         json.loads((tmp_path / name / "output" / "results.json").read_text())
         for name in ("one", "two")
