@@ -19,8 +19,10 @@ _REQUIREMENTS = [
     "open_clip_torch>=2.30",
     "pillow>=10.1",
     "psutil",
+    "pycocotools",
     "pyyaml",
     "safetensors",
+    "scipy",
     "tensorboard",
     "tqdm",
 ]
