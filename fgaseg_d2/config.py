@@ -24,8 +24,18 @@ def add_fgaseg_config(cfg: CN) -> None:
     cfg.MODEL.WEIGHTS_PARTIAL = False
     _add_clip(cfg)
     _add_fgaseg(cfg)
+    _add_datasets(cfg)
     _add_training(cfg)
     _add_inference(cfg)
+
+
+def _add_datasets(cfg: CN) -> None:
+    # Datasets of your own: a list of {name: ..., images: ..., labels: ..., vocabulary: ...} and,
+    # where it is not 255 (65535 above 255 classes), ignore_label; see docs/OWN_DATASET.md.
+    cfg.DATASETS.FOLDERS = []
+    # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
+    # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
+    cfg.DATASETS.TEST_VOCABULARIES = ()
 
 
 def _add_clip(cfg: CN) -> None:

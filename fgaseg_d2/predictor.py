@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,9 +16,9 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
 
-import fgaseg_d2.data  # noqa: F401 (registers datasets, whose classes are the default words)
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.config_files import load_config
+from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.files import read_image
 from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
 from fgaseg_d2.segmentation import Segmentation
@@ -60,6 +61,9 @@ class OpenVocabPredictor:
         opts: Sequence[Any] = (),
     ) -> None:
         self.cfg = load_config(config, opts, weights, device)
+        # Their classes are the default words. Where the model is used, its datasets may be gone.
+        with contextlib.suppress(FileNotFoundError):
+            register_configured(self.cfg)
         self.model = build_model(self.cfg).eval()
         self.weights_summary = self._load_weights()
 

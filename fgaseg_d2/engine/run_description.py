@@ -43,6 +43,11 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
             f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
             for key, wanted in _PUBLISHED.items()
             if _value(cfg, key) != wanted and not _moot(cfg, key)
+        ]
+        + [
+            f"other words for {name}: {words}"
+            for name, words in zip(cfg.DATASETS.TEST, cfg.DATASETS.TEST_VOCABULARIES, strict=False)
+            if words
         ],
         "fingerprint": _fingerprint(cfg),
     }

@@ -12,6 +12,8 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.data.dataset_words import evaluation_vocabulary, with_test_set
+from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
 from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
@@ -55,9 +57,7 @@ def evaluate(
     run = describe_run(cfg, config_file)
     by_task, figures, page = {}, {}, ""
     for name in cfg.DATASETS.TEST:
-        part = cfg.clone()
-        part.defrost()
-        part.DATASETS.TEST = (name,)
+        part = with_test_set(cfg, name)
         evaluator = trainer.build_evaluator(part, name)
         if isinstance(evaluator, SegmentationEvaluator) and evaluator.writer is not None:
             evaluator.writer.run.update(run)
@@ -86,6 +86,7 @@ def check_test_sets(cfg: CfgNode) -> None:
     """
     view_scales(cfg)
     for name in cfg.DATASETS.TEST:
+        evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
         truth = GroundTruth.from_metadata(name, cfg.TEST.UNSEEN_CLASSES)
         files = [file for pair in truth.files.items() for file in pair]
         # Other schemes are addresses, which are fetched when they are read.
