@@ -233,8 +233,9 @@ def read_benchmark(name: str) -> dict[str, Any]:
         name: one of :func:`benchmark_names`.
 
     Returns:
-        "classes" (lists of names), "ignore_label", "source", and for pascal_voc_20b the rule that
-        turns its 59 classes into the 21 of the evaluation.
+        "classes" (lists of names), "ignore_label", "source"; "raw_values" (what stands for each
+        class in the downloaded label files) where these follow no rule; and for pascal_voc_20b
+        the rule that turns its 59 classes into the 21 of the evaluation.
 
     Raises:
         ValueError: unknown benchmark.

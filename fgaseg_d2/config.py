@@ -148,4 +148,15 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.SLIDING_WINDOW.CANVAS = [640, 640]  # the picture is squashed to this ...
     cfg.TEST.SLIDING_WINDOW.SIZE = [384, 384]  # ... cut into windows of this size ...
     cfg.TEST.SLIDING_WINDOW.STRIDE = [256, 256]  # ... at this stride, and seen once as a whole.
+    # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
+    # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
+    cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
+    # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, the mIoU of Detectron2
+    # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
+    # class a line; empty: the metadata's unseen_classes.
+    cfg.TEST.BOUNDARY_IOU = False
+    cfg.TEST.OLD_MIOU_RULE = False
+    cfg.TEST.UNSEEN_CLASSES = ""
+    # Keep the label maps, to look at and to score again without the model.
+    cfg.TEST.SAVE_PREDICTIONS = False
     cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"

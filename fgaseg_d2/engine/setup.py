@@ -11,11 +11,10 @@ from torch import nn
 
 from fgaseg_d2.config_files import find_config, load_config
 from fgaseg_d2.data.build import check_train_datasets
-from fgaseg_d2.data.dataset_words import evaluation_vocabulary
 from fgaseg_d2.data.folders import register_configured
-from fgaseg_d2.data.labels import LabelSpec, dataset_records
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
+from fgaseg_d2.engine.testing import check_test_sets
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -74,7 +73,4 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
             "DATASETS.TEST is empty; name the registered datasets to evaluate on, such as "
             "DATASETS.TEST \"('storybook_val',)\""
         )
-    for name in cfg.DATASETS.TEST:
-        evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
-        # Missing files would otherwise show after the training.
-        dataset_records(name)
+    check_test_sets(cfg)

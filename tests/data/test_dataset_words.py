@@ -68,7 +68,7 @@ def test_one_of_several_test_sets_keeps_its_words(blocks):
     opts = chosen(("ade20k_150_val", "ade20k_150_synonyms:all"), (blocks, "1,2,3,4"))
     cfg = config("tests/data/small.yaml", *opts)
     part = with_test_set(cfg, blocks)
-    assert part.DATASETS.TEST == (blocks,) and len(cfg.DATASETS.TEST) == 2
+    assert (blocks,) == part.DATASETS.TEST and len(cfg.DATASETS.TEST) == 2
     assert SemanticMapper(part, blocks, is_train=False).vocabulary.class_names == tuple("1234")
     plain = with_test_set(config("tests/data/small.yaml", "DATASETS.TEST", (blocks,)), blocks)
     assert SemanticMapper(plain, blocks, False).vocabulary.class_names == datasets.CLASSES

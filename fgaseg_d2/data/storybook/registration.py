@@ -48,7 +48,7 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
             partial(load_storybook, root, split),
             stuff_classes=list(classes),
             stuff_colors=class_colours()[: len(classes)],
-            held_out_classes=[name for name in classes if name in HELD_OUT_CLASSES],
+            unseen_classes=[name for name in classes if name in HELD_OUT_CLASSES],
             ignore_label=IGNORE_LABEL,
             image_root=str(folder / "images"),
             sem_seg_root=str(folder / "labels"),
