@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.evaluation.worst import count_pixels, read_predictions
+from fgaseg_d2.evaluation.predictions import read_index
+from fgaseg_d2.evaluation.worst import count_pixels, read_pair
 from tests.conftest import tool
 
 CLASSES = ["sky", "cat <b>", "tree, oak", "never"]
@@ -45,8 +45,8 @@ def folder(tmp_path):
 
 
 def counted(folder):
-    saved = read_predictions(folder)
-    return count_pixels(((name, *saved.pair(name)) for name in saved.files), saved.labels)
+    saved = read_index(folder)
+    return count_pixels(saved, saved.files)
 
 
 def view(*arguments):
@@ -81,7 +81,7 @@ def test_counts_are_those_of_single_pixels(folder):
     counts = counted(folder)
     truths, predictions = [], []
     for name in counts.pictures:
-        truth, prediction = read_predictions(folder).pair(name)
+        truth, prediction = read_pair(read_index(folder), name)
         truths.append(truth[truth != 255])
         predictions.append(prediction[truth != 255])
     truth, prediction = np.concatenate(truths), np.concatenate(predictions)
@@ -193,11 +193,11 @@ def nothing(folder):
     [
         (remove_picture, (), r"images/3\.jpg"),
         (remove_truth, (), r"labels/0\.png does not exist"),
-        (other_size, (), r"expected one size.*0\.png"),
+        (other_size, (), r"expected 20 x 32 pixels .* got 9 x 9 in .*0\.png"),
         (bad_value, (), r"0\.png: expected label values 0 .. 3 .* got 9"),
-        (truncated, (), r"predictions\.json: expected a list of saved predictions"),
-        (no_list, (), r"predictions\.json: expected a list of saved predictions"),
-        (nothing, (), r"expected saved predictions at .*predictions\.json, got nothing"),
+        (truncated, (), r"predictions\.json: expected the index of saved predictions"),
+        (no_list, (), r"predictions\.json: expected the index of saved predictions"),
+        (nothing, (), r"expected .*predictions\.json, which .* got nothing"),
         (str, ("--only", "skye"), "'skye' is no class .* did you mean sky"),
         (str, ("--output", "/proc/no/view.html"), "/proc/no"),
     ],
@@ -208,12 +208,3 @@ def test_what_is_wrong_is_said_in_one_line(folder, capsys, spoil, arguments, mes
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert re.search(message, line), line
     assert not (folder.parent / "view.html").exists()
-
-
-def test_a_folder_above_is_pointed_to_the_right_one(folder, capsys):
-    assert view(folder.parent) == 1
-    assert f"there is {folder}" in capsys.readouterr().err
-
-
-def test_labels_know_their_classes(folder):
-    assert read_predictions(folder).labels == LabelSpec("toys", tuple(CLASSES), 255)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fgaseg_d2.evaluation.worst import Counts, SavedPredictions
+    from fgaseg_d2.evaluation.predictions import SavedPredictions
+    from fgaseg_d2.evaluation.worst import Counts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,13 +72,16 @@ def _view(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from fgaseg_d2.evaluation.gallery import Gallery, dataset_colours
-    from fgaseg_d2.evaluation.worst import count_pixels, read_predictions
+    from fgaseg_d2.evaluation.predictions import read_index
+    from fgaseg_d2.evaluation.worst import count_pixels
     from fgaseg_d2.files import atomic_path, write_image
 
-    saved = read_predictions(options.predictions)
+    saved = read_index(options.predictions)
+    if not saved.files:
+        raise ValueError(f"expected predictions in {options.predictions}, got none")
     names = tqdm(saved.files, desc="counting", unit="picture", disable=None)
-    counts = count_pixels(((name, *saved.pair(name)) for name in names), saved.labels)
-    gallery = Gallery(saved, counts, dataset_colours(saved.labels), options.size)
+    counts = count_pixels(saved, names)
+    gallery = Gallery(saved, counts, dataset_colours(saved.truth.labels), options.size)
     classes = _chosen_classes(saved, counts, options)
     sections = gallery.sections(classes, options.pictures, options.sample)
     output = options.sheet or options.output or options.predictions.resolve().parent / "view.html"
@@ -94,7 +98,7 @@ def _chosen_classes(
 ) -> list[int]:
     if options.only is None:
         return counts.worst_classes(options.classes)
-    known = saved.labels.classes
+    known = saved.truth.labels.classes
     chosen = []
     for name in options.only.split(","):
         if name.strip() not in known:

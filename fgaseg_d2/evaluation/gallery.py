@@ -15,7 +15,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image, ImageDraw, ImageFont
 
 from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.evaluation.worst import Counts, SavedPredictions
+from fgaseg_d2.evaluation.predictions import SavedPredictions
+from fgaseg_d2.evaluation.worst import Counts, read_pair
 from fgaseg_d2.files import read_image
 from fgaseg_d2.legend import LegendEntry, add_legend
 from fgaseg_d2.visualization import default_colors, draw_overlay
@@ -79,7 +80,7 @@ class Gallery:
             pictures: of each class, at most.
             sample: pictures spread evenly over the test set, at most.
         """
-        names, iou = self.saved.labels.classes, self.counts.iou
+        names, iou = self.saved.truth.labels.classes, self.counts.iou
         sections = []
         for index in classes:
             taken = ", ".join(
@@ -97,7 +98,7 @@ class Gallery:
 
     def html(self, sections: Sequence[Section]) -> Iterator[str]:
         """The page in parts; everything is inside, so that it needs no other file."""
-        title = escape(f"{self.saved.labels.dataset_name}: prediction beside truth")
+        title = escape(f"{self.saved.truth.labels.dataset_name}: prediction beside truth")
         yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
         yield f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>{escape(self.summary)}</p>"
@@ -130,14 +131,14 @@ class Gallery:
     def sheet(self, sections: Sequence[Section]) -> np.ndarray:
         """All sections below each other in one picture, uint8, RGB."""
         width = 4 * self.size + 5 * 12
-        strips = [_heading(self.saved.labels.dataset_name, self.summary, width)]
+        strips = [_heading(self.saved.truth.labels.dataset_name, self.summary, width)]
         for section in sections:
             strips.append(_heading(section.title, section.text, width))
             for position in section.pictures:
                 panels = self._panels(position, section.index)
                 legend = [
                     LegendEntry(
-                        self.saved.labels.classes[index],
+                        self.saved.truth.labels.classes[index],
                         tuple(self.colours[index]),
                         max(truth, predicted),
                     )
@@ -174,10 +175,9 @@ class Gallery:
             )
         yield '</div><div class="legend">'
         for other, truth, predicted in self._shares(position):
-            yield (
-                f"<span>{_chip(self.colours[other])}{escape(self.saved.labels.classes[other])} "
-                f"{_percent(truth)} &rarr; {_percent(predicted)}</span>"
-            )
+            class_name = escape(self.saved.truth.labels.classes[other])
+            shares = f"{_percent(truth)} &rarr; {_percent(predicted)}"
+            yield f"<span>{_chip(self.colours[other])}{class_name} {shares}</span>"
         yield "</div>"
 
     def _shares(self, position: int) -> list[tuple[int, float, float]]:
@@ -195,7 +195,7 @@ class Gallery:
         """Picture, truth, prediction and errors at the size of a panel, uint8, RGB."""
         name = self.counts.pictures[position]
         picture = read_image(name)
-        truth, prediction = self.saved.pair(name)
+        truth, prediction = read_pair(self.saved, name)
         if picture.shape[:2] != truth.shape:
             raise ValueError(
                 f"expected picture {name} in the size of its label, {truth.shape} (height, width), "
@@ -208,8 +208,8 @@ class Gallery:
         truth, prediction = (
             cv2.resize(part, size, interpolation=cv2.INTER_NEAREST) for part in (truth, prediction)
         )
-        ignore = self.saved.labels.ignore_label
-        names = self.saved.labels.classes
+        ignore = self.saved.truth.labels.ignore_label
+        names = self.saved.truth.labels.classes
         painted = [
             _fitted(
                 draw_overlay(

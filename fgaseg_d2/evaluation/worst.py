@@ -3,79 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fgaseg_d2.data.labels import LabelSpec, read_label
-
-FILE_NAME = "predictions.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class SavedPredictions:
-    """What a run left in ``OUTPUT_DIR/inference/<dataset>/predictions``.
-
-    Attributes:
-        folder: that folder.
-        labels: name of the dataset, its evaluated classes and its ignore label.
-        files: for each picture its "prediction" (relative to the folder) and its "truth".
-    """
-
-    folder: Path
-    labels: LabelSpec
-    files: Mapping[str, Mapping[str, str]]
-
-    def pair(self, picture: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and prediction of a picture, H x W int32 each.
-
-        Raises:
-            FileNotFoundError: a label file is missing.
-            ValueError: a damaged label file, a value that is no class, or two sizes.
-        """
-        truth_file = self.files[picture]["truth"]
-        prediction_file = str(self.folder / self.files[picture]["prediction"])
-        truth, prediction = read_label(truth_file), read_label(prediction_file)
-        self.labels.check(truth, truth_file)
-        self.labels.check(prediction, prediction_file)
-        if truth.shape != prediction.shape:
-            raise ValueError(
-                f"expected one size, got {truth.shape} (height, width) in {truth_file} and "
-                f"{prediction.shape} in {prediction_file}; predict again"
-            )
-        return truth, prediction
+from fgaseg_d2.data.labels import read_label
+from fgaseg_d2.evaluation.predictions import SavedPredictions
 
 
-def read_predictions(folder: Path) -> SavedPredictions:
-    """Read predictions.json of a folder.
+def read_pair(saved: SavedPredictions, picture: str) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction of a picture, H x W int32 each.
+
+    Args:
+        saved: of a test set.
+        picture: one of ``saved.files``.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is no list of predictions, or an empty one.
+        FileNotFoundError: a label file is missing.
+        ValueError: a damaged label file, a value that is no class, or two sizes.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        below = sorted(folder.rglob(FILE_NAME))
-        hint = f"there is {below[0].parent}" if below else "save them when you evaluate"
-        raise FileNotFoundError(f"expected saved predictions at {path}, got nothing; {hint}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        labels = LabelSpec(
-            str(content["dataset"]), tuple(content["classes"]), int(content["ignore_label"])
-        )
-        files = {
-            str(picture): {key: str(names[key]) for key in ("prediction", "truth")}
-            for picture, names in content["files"].items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    file_name = str(saved.files[picture])
+    truth, prediction = saved.truth.read(picture), read_label(file_name)
+    saved.truth.labels.check(prediction, file_name)
+    if truth.shape != prediction.shape:
         raise ValueError(
-            f"{path}: expected a list of saved predictions, got another file ({error!r})"
-        ) from error
-    if not files or not labels.classes:
-        raise ValueError(f"{path}: expected classes and predictions, got none")
-    return SavedPredictions(folder, labels, files)
+            f"expected {truth.shape[0]} x {truth.shape[1]} pixels (height x width), as its truth, "
+            f"got {prediction.shape[0]} x {prediction.shape[1]} in {file_name}; predict again"
+        )
+    return truth, prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,18 +80,22 @@ class Counts:
         return [(int(other), float(row[other])) for other in np.argsort(-row)[:count] if row[other]]
 
 
-def count_pixels(pairs: Iterator[tuple[str, np.ndarray, np.ndarray]], labels: LabelSpec) -> Counts:
-    """Count over all pictures.
+def count_pixels(saved: SavedPredictions, pictures: Iterable[str]) -> Counts:
+    """Count the pixels of some pictures.
 
     Args:
-        pairs: name of a picture, truth and prediction, H x W each.
-        labels: the classes, and which truth does not count.
+        saved: of a test set.
+        pictures: some of ``saved.files``, at least one.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_pair`.
     """
-    classes = len(labels.classes)
-    pictures, rows = [], []
+    ignore_label, classes = saved.truth.labels.ignore_label, len(saved.truth.labels.classes)
+    counted, rows = [], []
     confusion = np.zeros((classes, classes), np.int64)
-    for picture, truth, prediction in pairs:
-        known = (truth != labels.ignore_label) & (prediction != labels.ignore_label)
+    for picture in pictures:
+        truth, prediction = read_pair(saved, picture)
+        known = (truth != ignore_label) & (prediction != ignore_label)
         pixels = truth[known].astype(np.int64) * classes + prediction[known]
         values, counts = np.unique(pixels, return_counts=True)
         rows_of, columns = np.divmod(values, classes)
@@ -150,7 +109,7 @@ def count_pixels(pairs: Iterator[tuple[str, np.ndarray, np.ndarray]], labels: La
                 (rows_of[hits], counts[hits]),
             )
         ]
-        pictures.append(picture)
+        counted.append(picture)
         rows.append(sums)
-    truth, predicted, hit = np.array(rows).transpose(1, 0, 2)
-    return Counts(pictures, truth, predicted, hit, confusion)
+    in_truth, predicted, hit = np.array(rows).transpose(1, 0, 2)
+    return Counts(counted, in_truth, predicted, hit, confusion)
