@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.attention import GuidedLinear, linear_attention
+from ..layers.chunks import in_chunks
+from ..layers.linear import MLP, Linear
 from ..layers.swin import GuidedSwinBlock
+from ..layers.upsampling import from_maps, to_maps
 
 FUSIONS = ("cat", "add")
+Padding = tuple[Tensor, Tensor, int]  # key and value of a token, and how many there are
 
 
 class Fusion(nn.Module):
@@ -28,7 +32,7 @@ class Fusion(nn.Module):
         super().__init__()
         if mode not in FUSIONS:
             raise ValueError(f"expected MODEL.FGASEG.FUSION 'cat' or 'add', got '{mode}'.")
-        self.project = nn.Linear(2 * dim, dim) if mode == "cat" else None
+        self.project = Linear(2 * dim, dim) if mode == "cat" else None
 
     def forward(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Two maps ... x dim -> ... x dim; without a local map (LCS off) x comes back."""
@@ -48,8 +52,8 @@ class MapEmbedding(nn.Module):
 
     def forward(self, similarity: Tensor) -> Tensor:
         """Embed every class's map alike."""
-        maps = self.conv(similarity.flatten(0, 1).unsqueeze(1))
-        return maps.permute(0, 2, 3, 1).unflatten(0, similarity.shape[:2]).contiguous()
+        maps = self.conv(to_maps(similarity.unsqueeze(-1)))
+        return from_maps(maps, similarity.shape[:2]).contiguous()
 
 
 class SpatialAggregation(nn.Module):
@@ -64,7 +68,8 @@ class SpatialAggregation(nn.Module):
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D, guidance B x h x w x G -> class maps."""
         guidance = self.guidance_norm(guidance)
-        return self.block2(self.block1(x, guidance), guidance)
+        guides1, guides2 = self.block1.guide(guidance), self.block2.guide(guidance)
+        return in_chunks(lambda x: self.block2(self.block1(x, guides1), guides2), x)
 
 
 class ClassAggregation(nn.Module):
@@ -84,9 +89,9 @@ class ClassAggregation(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.q = GuidedLinear(dim, guidance_dim, dim)
         self.k = GuidedLinear(dim, guidance_dim, dim)
-        self.v = nn.Linear(dim, dim)
+        self.v = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+        self.mlp = MLP(dim, "relu")
         self.pad_token = nn.Parameter(torch.zeros(dim))
         self.pad_guidance = nn.Parameter(torch.zeros(guidance_dim))
 
@@ -101,24 +106,29 @@ class ClassAggregation(nn.Module):
         Returns:
             B x T x h x w x D.
         """
-        pooled = _pool(x, pooling)
-        y = self.norm1(pooled).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
         guidance = guidance[:, None, None]
-        q, k, v = (
-            self._heads(part) for part in (self.q(y, guidance), self.k(y, guidance), self.v(y))
-        )
-        seen = linear_attention(q, k, v, extra=self._padding(x.shape[1])).flatten(-2).to(x.dtype)
-        pooled = pooled + seen.permute(0, 3, 1, 2, 4)
-        pooled = pooled + self.mlp(self.norm2(pooled))
-        return x + _unpool(pooled, x.shape[2:4])
+        guides = self.q.guide(guidance), self.k.guide(guidance)
+        padding = self._padding(x.shape[1])
+        pooled = _pool(x, pooling)
+        seen = in_chunks(lambda rows: self._attend(rows, guides, padding), pooled, dim=2)
+        return x + _unpool(seen, x.shape[2:4])
+
+    def _attend(self, x: Tensor, guides: tuple[Tensor, Tensor], padding: Padding) -> Tensor:
+        """At each position by itself: B x T x h x w x D -> the same shape."""
+        y = self.norm1(x).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
+        parts = self.q(y, guides[0]), self.k(y, guides[1]), self.v(y)
+        q, k, v = (self._heads(part) for part in parts)
+        seen = linear_attention(q, k, v, extra=padding).flatten(-2).to(x.dtype)
+        x = x + seen.permute(0, 3, 1, 2, 4)
+        return x + self.mlp(self.norm2(x))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1))
 
-    def _padding(self, classes: int) -> tuple[Tensor, Tensor, int]:
+    def _padding(self, classes: int) -> Padding:
         """Key and value of the padding token, and how often it stands in the sequence."""
         token = self.norm1(self.pad_token)
-        key, value = self.k(token, self.pad_guidance), self.v(token)
+        key, value = self.k(token, self.k.guide(self.pad_guidance)), self.v(token)
         return self._heads(key), self._heads(value), max(0, self.pad_to - classes)
 
 
@@ -189,13 +199,11 @@ class Aggregation(nn.Module):
 def _pool(x: Tensor, pooling: tuple[int, int]) -> Tensor:
     if pooling == (1, 1):
         return x
-    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
-    return F.avg_pool2d(maps, pooling).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    return from_maps(F.avg_pool2d(to_maps(x), pooling), x.shape[:2])
 
 
 def _unpool(x: Tensor, size: Sequence[int]) -> Tensor:
     if x.shape[2:4] == tuple(size):
         return x
-    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
-    maps = F.interpolate(maps, tuple(size), mode="bilinear", align_corners=True)
-    return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    maps = F.interpolate(to_maps(x), tuple(size), mode="bilinear", align_corners=True)
+    return from_maps(maps, x.shape[:2])

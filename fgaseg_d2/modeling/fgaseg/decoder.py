@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..layers.upsampling import DoubleConv, GuidedUpsample
+from ..layers.chunks import in_chunks
+from ..layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
 from .aggregation import Fusion
 
 
@@ -52,20 +53,20 @@ class Decoder(nn.Module):
 
     def fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Class maps and local maps, both B x T x h x w x D -> the same shape."""
-        return x if local is None else self.fuse1(x, local)
+        return x if local is None else in_chunks(self.fuse1, x, local)
 
     def upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D -> B x T x 2h x 2w x D2."""
-        maps = _channels_last(self.up1(_to_maps(x), self.guidance[0](guidance)))
-        if local is not None:
-            local = _channels_last(self.local_up(_to_maps(local)))
-            maps = self.fuse2(maps, local)
-        return maps.unflatten(0, x.shape[:2])
+        up = self.up1.guided_by(self.guidance[0](guidance))
+        if local is None:
+            return in_chunks(up, x)
+        local_up = Upsampling(*self.local_up, guidance[:1, :0])
+        return in_chunks(lambda x, local: self.fuse2(up(x), local_up(local)), x, local)
 
     def classify(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x 2h x 2w x D2 -> logits B x T x 4h x 4w."""
-        maps = self.up2(_to_maps(x), self.guidance[1](guidance))
-        return self.logits(maps).squeeze(1).unflatten(0, x.shape[:2])
+        up = self.up2.guided_by(self.guidance[1](guidance))
+        return in_chunks(lambda x: _to_one(self.logits, up(x)), x)
 
 
 class EarlyRejection(nn.Module):
@@ -85,7 +86,7 @@ class EarlyRejection(nn.Module):
 
     def classify(self, point: int, x: Tensor) -> Tensor:
         """Auxiliary logits of class maps B x T x h x w x D at a point 0..2: B x T x h x w."""
-        return self.heads[point](_to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])
+        return in_chunks(lambda x: _to_one(self.heads[point], x), x)
 
     def survivors(self, point: int, x: Tensor) -> Tensor | None:
         """Classes that are among the best at any position of any image, or None if all are.
@@ -102,10 +103,6 @@ class EarlyRejection(nn.Module):
         return kept.nonzero().squeeze(1)
 
 
-def _to_maps(x: Tensor) -> Tensor:
-    """B x T x h x w x D -> (B T) x D x h x w, in channels-last memory: nothing is copied."""
-    return x.flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.permute(0, 2, 3, 1)
+def _to_one(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """B x T x h x w x D -> B x T x h x w, by a convolution to one channel."""
+    return conv(to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])

@@ -11,6 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ..layers.chunks import in_chunks
 from ..layers.similarity import cosine_maps
 from .aggregation import Aggregation, Fusion, MapEmbedding
 from .decoder import Decoder, EarlyRejection
@@ -155,10 +156,10 @@ class FGASegHead(nn.Module):
     ) -> dict[str, Tensor]:
         """Class maps from the similarities to the logits, through the three points of rejection."""
         local = None
-        x = self.embed_global(similarity)
+        x = in_chunks(self.embed_global, similarity)
         if self.local_similarity is not None:
-            local = self.embed_local(self.local_similarity(text, dense))
-            x = self.fusion(x, local)
+            local = in_chunks(self.embed_local, self.local_similarity(text, dense))
+            x = in_chunks(self.fusion, x, local)
         points = _RejectionPoints(self, similarity.shape[1], x.device)
         x, local, text = points.visit(0, x, local, text)
         x = self.decoder.fuse(self.aggregation(x, text, dense), local)
