@@ -48,6 +48,9 @@ def _add_clip(cfg: CN) -> None:
     clip.PROMPT_DEPTH = 0
     # Recompute CLIP's activations in the backward pass: less memory, about a third more time.
     clip.GRADIENT_CHECKPOINTING = False
+    # Text embeddings of 32 prompts and more are kept between runs, in iopath's cache folder
+    # ($FVCORE_CACHE, ~/.torch/iopath_cache), in files of this many MiB together. 0: not kept.
+    clip.TEXT_CACHE_SIZE = 256
     cfg.MODEL.CLIP = clip
 
 
