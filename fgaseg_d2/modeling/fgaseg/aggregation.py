@@ -59,8 +59,11 @@ class MapEmbedding(nn.Module):
 class SpatialAggregation(nn.Module):
     """Two Swin blocks on every class map, the second shifted by half a window."""
 
-    def __init__(self, dim: int, guidance_dim: int, heads: int, window: int) -> None:
+    def __init__(
+        self, dim: int, guidance_dim: int, heads: int, window: int, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.guidance_norm = nn.LayerNorm(guidance_dim)
         self.block1 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=0)
         self.block2 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=window // 2)
@@ -69,7 +72,9 @@ class SpatialAggregation(nn.Module):
         """Class maps B x T x h x w x D, guidance B x h x w x G -> class maps."""
         guidance = self.guidance_norm(guidance)
         guides1, guides2 = self.block1.guide(guidance), self.block2.guide(guidance)
-        return in_chunks(lambda x: self.block2(self.block1(x, guides1), guides2), x)
+        return in_chunks(
+            lambda x: self.block2(self.block1(x, guides1), guides2), x, recompute=self.recompute
+        )
 
 
 class ClassAggregation(nn.Module):
@@ -81,11 +86,14 @@ class ClassAggregation(nn.Module):
         heads: attention heads.
         pad_to: with fewer classes the sequence counts as padded to this length with a learned
             token, which the classes attend to.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
-    def __init__(self, dim: int, guidance_dim: int, heads: int, pad_to: int) -> None:
+    def __init__(
+        self, dim: int, guidance_dim: int, heads: int, pad_to: int, recompute: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.pad_to = heads, pad_to
+        self.heads, self.pad_to, self.recompute = heads, pad_to, recompute
         self.norm1 = nn.LayerNorm(dim)
         self.q = GuidedLinear(dim, guidance_dim, dim)
         self.k = GuidedLinear(dim, guidance_dim, dim)
@@ -110,7 +118,13 @@ class ClassAggregation(nn.Module):
         guides = self.q.guide(guidance), self.k.guide(guidance)
         padding = self._padding(x.shape[1])
         pooled = _pool(x, pooling)
-        seen = in_chunks(lambda rows: self._attend(rows, guides, padding), pooled, dim=2)
+        # The classes of a position need each other, but positions do not: cut along the rows.
+        seen = in_chunks(
+            lambda rows: self._attend(rows, guides, padding),
+            pooled,
+            dim=2,
+            recompute=self.recompute,
+        )
         return x + _unpool(seen, x.shape[2:4])
 
     def _attend(self, x: Tensor, guides: tuple[Tensor, Tensor], padding: Padding) -> Tensor:
@@ -144,6 +158,7 @@ class Aggregation(nn.Module):
         window: tokens a side of a Swin window.
         pad_to: see `ClassAggregation`.
         pooling_train, pooling_test: average pooling in front of the class attention.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -157,6 +172,7 @@ class Aggregation(nn.Module):
         pad_to: int,
         pooling_train: Sequence[int],
         pooling_test: Sequence[int],
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if heads < 1 or dim % heads:
@@ -171,10 +187,10 @@ class Aggregation(nn.Module):
         )
         self.text_guidance = nn.Sequential(nn.Linear(embed_dim, guidance_dim), nn.ReLU())
         self.spatial = nn.ModuleList(
-            SpatialAggregation(dim, guidance_dim, heads, window) for _ in range(layers)
+            SpatialAggregation(dim, guidance_dim, heads, window, recompute) for _ in range(layers)
         )
         self.classes = nn.ModuleList(
-            ClassAggregation(dim, guidance_dim, heads, pad_to) for _ in range(layers)
+            ClassAggregation(dim, guidance_dim, heads, pad_to, recompute) for _ in range(layers)
         )
 
     def forward(self, x: Tensor, text: Tensor, dense: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Letters: B images, T classes, D hidden channels, h w token grid.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ class Decoder(nn.Module):
         guidance_dims: channels they are projected to.
         fusion: how class maps and local maps meet, "cat" or "add".
         local: whether there are local maps.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Decoder(nn.Module):
         guidance_dims: Sequence[int],
         fusion: str,
         local: bool,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.in_chunks = partial(in_chunks, recompute=recompute)
         self.guidance = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), nn.ReLU())
             for channels, out in zip(guidance_in, guidance_dims, strict=True)
@@ -53,20 +57,20 @@ class Decoder(nn.Module):
 
     def fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Class maps and local maps, both B x T x h x w x D -> the same shape."""
-        return x if local is None else in_chunks(self.fuse1, x, local)
+        return x if local is None else self.in_chunks(self.fuse1, x, local)
 
     def upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D -> B x T x 2h x 2w x D2."""
         up = self.up1.guided_by(self.guidance[0](guidance))
         if local is None:
-            return in_chunks(up, x)
+            return self.in_chunks(up, x)
         local_up = Upsampling(*self.local_up, guidance[:1, :0])
-        return in_chunks(lambda x, local: self.fuse2(up(x), local_up(local)), x, local)
+        return self.in_chunks(lambda x, local: self.fuse2(up(x), local_up(local)), x, local)
 
     def classify(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x 2h x 2w x D2 -> logits B x T x 4h x 4w."""
         up = self.up2.guided_by(self.guidance[1](guidance))
-        return in_chunks(lambda x: _to_one(self.logits, up(x)), x)
+        return self.in_chunks(lambda x: _to_one(self.logits, up(x)), x)
 
 
 class EarlyRejection(nn.Module):
@@ -94,13 +98,24 @@ class EarlyRejection(nn.Module):
         Returns:
             Ascending indices into T.
         """
-        classes = x.shape[1]
-        if classes <= self.keep:
+        if x.shape[1] <= self.keep:
             return None
-        best = self.classify(point, x).topk(self.keep, dim=1).indices
-        kept = torch.zeros(classes, dtype=torch.bool, device=x.device)
-        kept[best.flatten()] = True
-        return kept.nonzero().squeeze(1)
+        return best_anywhere(self.classify(point, x), self.keep)
+
+
+def best_anywhere(maps: Tensor, keep: int) -> Tensor:
+    """The classes that are among the `keep` best at any position of any image.
+
+    Args:
+        maps: B x T x h x w.
+
+    Returns:
+        Ascending indices into T.
+    """
+    classes = maps.shape[1]
+    kept = torch.zeros(classes, dtype=torch.bool, device=maps.device)
+    kept[maps.topk(min(keep, classes), dim=1).indices.flatten()] = True
+    return kept.nonzero().squeeze(1)
 
 
 def _to_one(conv: nn.Conv2d, x: Tensor) -> Tensor:

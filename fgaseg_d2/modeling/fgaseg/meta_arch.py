@@ -43,6 +43,8 @@ class FGASeg(nn.Module):
         sampled_classes: see MODEL.FGASEG.LOSS.SAMPLED_CLASSES.
         max_classes: classes that the head can tell apart in one training step.
         sliding_window: canvas, window size and stride, or None to look at the picture whole.
+        max_views: views that go through the model together in inference, unless the head says
+            that the views of a picture belong together.
         autocast_dtype: autocast in inference, None for none.
         softmax_scores: scores are a softmax over the entries instead of a sigmoid of each.
     """
@@ -64,6 +66,7 @@ class FGASeg(nn.Module):
         sampled_classes: int = 0,
         max_classes: int = 256,
         sliding_window: tuple[Size, Size, Size] | None = None,
+        max_views: int = 8,
         autocast_dtype: torch.dtype | None = None,
         softmax_scores: bool = False,
     ) -> None:
@@ -79,7 +82,9 @@ class FGASeg(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.sampled_classes, self.max_classes = sampled_classes, max_classes
-        self.sliding_window = sliding_window
+        if max_views < 1:
+            raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
+        self.sliding_window, self.max_views = sliding_window, max_views
         self.autocast_dtype = autocast_dtype
         self.softmax_scores = softmax_scores
 
@@ -111,6 +116,7 @@ class FGASeg(nn.Module):
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
+            "max_views": cfg.TEST.MAX_VIEWS,
             "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
             if cfg.TEST.AMP_DTYPE
             else None,
@@ -172,7 +178,7 @@ class FGASeg(nn.Module):
             counts.append(len(parts))
         with self._autocast():
             text = self.text_encoder(vocabulary.entries)
-            logits = self.sem_seg_head(self.backbone(torch.cat(views)), text)["logits"]
+            logits = self._logits(torch.cat(views), text)
         for item, part in zip(inputs, logits.float().split(counts), strict=True):
             scores = self._scores(part)
             scores = reduce_entries(
@@ -184,6 +190,14 @@ class FGASeg(nn.Module):
             height, width = item["image"].shape[-2:]
             size = (item.get("height", height), item.get("width", width))
             yield F.interpolate(scores[None], size, mode="bilinear").squeeze(0)
+
+    def _logits(self, views: Tensor, text: Tensor) -> Tensor:
+        """Views B x 3 x H x W and text T x C -> B x T x 4h x 4w, a bounded number at a time."""
+        at_once = len(views) if self.sem_seg_head.joint_classes else self.max_views
+        parts = [
+            self.sem_seg_head(self.backbone(part), text)["logits"] for part in views.split(at_once)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _scores(self, logits: Tensor) -> Tensor:
         """Logits of one picture's views -> T x H x W probabilities of the picture."""
