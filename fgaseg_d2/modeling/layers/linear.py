@@ -37,6 +37,8 @@ def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
+        # torch.compile makes this call itself where it pays.
+        and not torch.compiler.is_compiling()
     )
 
 
