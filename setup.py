@@ -19,12 +19,14 @@ _REQUIREMENTS = [
     "open_clip_torch>=2.30",
     "pillow>=10.1",
     "psutil",
+    "pycocotools",
     "pyyaml",
     "safetensors",
+    "scipy",
     "tensorboard",
     "tqdm",
 ]
-_TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist", "scikit-image"]
+_TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist", "scikit-image", "scikit-learn"]
 _DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9"]
 
 

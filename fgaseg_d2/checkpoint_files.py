@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -9,15 +10,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import safetensors.torch
 import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
 from torch import Tensor
 
+from .checkpoint_globals import only_harmless_globals
 from .files import atomic_path
+from .torchscript import is_torchscript
 
 BUNDLED = "fgaseg_d2://"
+_DATA_PARALLEL = "module."
+logger = logging.getLogger(__name__)
 
 
 def is_url(path: str) -> bool:
@@ -114,7 +120,8 @@ def _read(path: str, source: str) -> dict[str, Any]:
         if path.endswith(".safetensors"):
             loaded = safetensors.torch.load_file(path)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            with only_harmless_globals():
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -125,18 +132,44 @@ def _read(path: str, source: str) -> dict[str, Any]:
         ) from error
     # Damaged bytes make the readers raise nearly anything.
     except Exception as error:
+        if is_torchscript(path):
+            raise ValueError(
+                f"expected a checkpoint of tensors in {source}, but it is a TorchScript program, "
+                "the format of OpenAI's CLIP models; give such a file as MODEL.CLIP.PRETRAINED."
+            ) from error
         raise ValueError(
             f"expected a checkpoint of tensors in {source}, but it cannot be read; it is damaged, "
             "cut short, or something else. Fetch or save it again."
         ) from error
     if isinstance(loaded, dict) and "model" not in loaded:
         loaded = {"model": loaded}
-    if not isinstance(loaded, dict) or not _is_state(loaded["model"]):
+    if not isinstance(loaded, dict) or not (state := _tensors(loaded["model"], source)):
         raise ValueError(
             f"expected a checkpoint with named tensors in {source}, got something else; name a "
             "checkpoint of FGAseg."
         )
-    return loaded
+    return loaded | {"model": state}
+
+
+def _tensors(state: object, source: str) -> dict[str, Tensor]:
+    """The tensors of a state dict, without the prefix that (Distributed)DataParallel gives all."""
+    if not isinstance(state, dict):
+        return {}
+    tensors, others = {}, []
+    for name, value in state.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            value = torch.from_numpy(value)
+        if isinstance(value, Tensor):
+            tensors[str(name)] = value
+        else:
+            others.append(str(name))
+    if tensors and others:
+        logger.warning(
+            "left out %d entries of %s that are no tensors: %s", len(others), source, others[:5]
+        )
+    if all(name.startswith(_DATA_PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(_DATA_PARALLEL): t for name, t in tensors.items()}
+    return tensors
 
 
 def bundled_file(path: str) -> Path:
@@ -182,11 +215,3 @@ class _BundledWeights(PathHandler):
 
 
 PathManager.register_handler(_BundledWeights(), allow_override=True)
-
-
-def _is_state(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
-    )

@@ -24,8 +24,18 @@ def add_fgaseg_config(cfg: CN) -> None:
     cfg.MODEL.WEIGHTS_PARTIAL = False
     _add_clip(cfg)
     _add_fgaseg(cfg)
+    _add_datasets(cfg)
     _add_training(cfg)
     _add_inference(cfg)
+
+
+def _add_datasets(cfg: CN) -> None:
+    # Datasets of your own: a list of {name: ..., images: ..., labels: ..., vocabulary: ...} and,
+    # where it is not 255 (65535 above 255 classes), ignore_label; see docs/OWN_DATASET.md.
+    cfg.DATASETS.FOLDERS = []
+    # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
+    # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
+    cfg.DATASETS.TEST_VOCABULARIES = ()
 
 
 def _add_clip(cfg: CN) -> None:
@@ -150,4 +160,15 @@ def _add_inference(cfg: CN) -> None:
     # FAST and KEEP_CLASSES take all views of a picture together.
     cfg.TEST.MAX_VIEWS = 8
     cfg.TEST.IMS_PER_BATCH = 1  # pictures that the evaluation gives to the model together
+    # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
+    # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
+    cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
+    # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, the mIoU of Detectron2
+    # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
+    # class a line; empty: the metadata's unseen_classes.
+    cfg.TEST.BOUNDARY_IOU = False
+    cfg.TEST.OLD_MIOU_RULE = False
+    cfg.TEST.UNSEEN_CLASSES = ""
+    # Keep the label maps, to look at and to score again without the model.
+    cfg.TEST.SAVE_PREDICTIONS = False
     cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"

@@ -49,7 +49,9 @@ def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.n
 
 
 @contextlib.contextmanager
-def pillow_errors(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
+def pillow_errors(
+    what: str, path: str | os.PathLike[str], advice: str = "save it anew as PNG"
+) -> Iterator[None]:
     """Turn what Pillow raises in the block at a bad file into a ValueError of one line.
 
     A FileNotFoundError passes, because only the caller knows where the file should be.
@@ -57,6 +59,7 @@ def pillow_errors(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
     Args:
         what: what the file should be, such as "picture".
         path: the file, which the message names.
+        advice: what to do.
     """
     try:
         yield
@@ -64,12 +67,12 @@ def pillow_errors(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"expected a {what} that Pillow reads, got {str(path)!r}; save it as PNG"
+            f"expected a {what} that Pillow reads, got {str(path)!r}; {advice}"
         ) from error
     # Pillow reports a damaged file as any of these.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"expected a whole {what} in {str(path)!r}, got an error ({error}); save it anew"
+            f"expected a whole {what} in {str(path)!r}, got an error ({error}); {advice}"
         ) from error
 
 
@@ -116,6 +119,10 @@ def _read_array(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (*shape[:2], 3)))
 
 
+# Begins the names of files that are being written.
+PARTIAL = ".partial-"
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path in the same folder, which becomes ``path`` if the block succeeds.
@@ -128,7 +135,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -25,6 +25,7 @@ _RULES = [
     (HEAD + "proj.vis.3.1.*", "sem_seg_head.t2p.pixels.6.*"),
     (HEAD + "proj.vis.4.*", "sem_seg_head.t2p.pixels.8.*"),
     (HEAD + "proj.txt.*", "sem_seg_head.t2p.kernels.linear.*"),
+    (HEAD + "clip_model.visual.transformer.prompt_tokens", "backbone.prompt_tokens"),
     (HEAD + "clip_model.visual.*", "backbone.visual.*"),
     (HEAD + "clip_model.*", "text_encoder.clip.*"),
     (HEAD + "transformer.Local_align.txt.*", "sem_seg_head.local_similarity.kernels.linear.*"),

@@ -1,8 +1,12 @@
 """Checkpoints: what is recognised, what is refused, and that no code runs."""
 
+import collections
+import io
 import json
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -106,6 +110,82 @@ def test_loading_runs_no_code(name, tmp_path):
     with pytest.raises(ValueError, match="expected "):
         FGASegCheckpointer(build_small()).load(str(tmp_path / name))
     assert not (tmp_path / "exploded").exists()
+
+
+def test_a_bomb_beside_the_weights_is_refused_too(state, tmp_path):
+    for number, bomb in enumerate(
+        (
+            _Bomb(tmp_path / "exploded"),
+            np.array([_Bomb(tmp_path / "exploded")], dtype=object),
+            collections.defaultdict(_Bomb(tmp_path / "exploded").__reduce__),
+        )
+    ):
+        path = tmp_path / f"bomb{number}.pth"
+        torch.save({"model": state, "optimizer": bomb}, path)
+        with pytest.raises(ValueError, match="other objects") as caught:
+            FGASegCheckpointer(build_small()).load(str(path))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+
+
+def of_numpy_1(data):
+    """A file of torch.save as written beside NumPy 1, which kept its functions elsewhere."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return data.replace(b"numpy._core", b"numpy.core")
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"numpy._core", b"numpy.core"))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("numpy", [1, 2])
+@pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
+def test_what_old_training_code_saved_with_the_weights_is_read(state, tmp_path, as_zip, numpy):
+    file = io.BytesIO()
+    extra = {
+        "iteration": np.int64(79999),
+        "scheduler": {"base_lrs": [np.float64(2e-4)], "last_epoch": 5, "done": np.bool_(True)},
+        "optimizer": {"state": collections.defaultdict(dict, {0: {"step": np.float32(3)}})},
+        "hooks": {"history": np.arange(3.0), "names": np.array(["mIoU"])},
+    }
+    model = collections.OrderedDict(state)
+    torch.save({"model": model, **extra}, file, _use_new_zipfile_serialization=as_zip)
+    data = of_numpy_1(file.getvalue()) if numpy == 1 else file.getvalue()
+    assert (b"numpy._core" in data) == (numpy == 2)
+    (tmp_path / "old.pth").write_bytes(data)
+    loaded = build_small(seed=1)
+    rest = FGASegCheckpointer(loaded).load(str(tmp_path / "old.pth"))
+    assert same(loaded, state)
+    assert rest["iteration"] == 79999 and rest["scheduler"] == extra["scheduler"]
+    assert rest["optimizer"]["state"] == {0: {"step": 3}}
+    assert rest["hooks"]["history"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("names", ["own", "reference"])
+def test_what_surrounds_the_weights_does_not_matter(state, tmp_path, caplog, names):
+    """Prefixes of DataParallel, half precision, arrays, and entries that are no tensors."""
+    half = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    saved = half if names == "own" else to_reference(half)
+    first = next(iter(saved))
+    saved = {f"module.{n}": t.numpy() if n == first else t for n, t in saved.items()}
+    torch.save({"model": saved | {"version": 3, "notes": None}}, tmp_path / "model.pth")
+    model = build_small(seed=1)
+    checkpointer = FGASegCheckpointer(model)
+    # Command lines that were tested before may have quietened it.
+    with caplog.at_level("WARNING", logger="fgaseg_d2.checkpoint_files"):
+        checkpointer.load(str(tmp_path / "model.pth"))
+    assert all(t.dtype == state[n].dtype for n, t in model.state_dict().items())
+    assert same(model, {n: half[n].to(t.dtype) for n, t in state.items()})
+    assert checkpointer.report.kind == ("fgaseg_d2" if names == "own" else "FGA-seg")
+    assert "left out 2 entries" in caplog.text
+
+
+def test_a_torchscript_program_is_named_as_one(tmp_path):
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "clip.pth")
+    with pytest.raises(ValueError, match="TorchScript .*MODEL.CLIP.PRETRAINED") as caught:
+        FGASegCheckpointer(build_small()).load(str(tmp_path / "clip.pth"))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("manifest", ["vitb16_fast_cat", "catseg_vitb16"])

@@ -1,9 +1,5 @@
 """Checkpoints from a server, and converted from one format to another."""
 
-import functools
-import http.server
-import threading
-
 import pytest
 import torch
 
@@ -12,20 +8,9 @@ from fgaseg_d2.checkpoint_files import fetch_checkpoint, read_checkpoint
 from fgaseg_d2.predictor import OpenVocabPredictor
 from fgaseg_d2.reference_names import from_reference, to_reference
 from tests.conftest import ROOT, build_small, tool
+from tests.servers import serving
 
 CLIP = ("MODEL.CLIP.NAME", str(ROOT / "tests/data/clip/Small-ViT-8.json"))
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; breaks off in the middle of files called cut*."""
-
-    def log_message(self, *_):
-        pass
-
-    def copyfile(self, source, outputfile):
-        data = source.read()
-        cut = self.path.startswith("/cut")
-        outputfile.write(data[: len(data) // 2] if cut else data)
 
 
 @pytest.fixture
@@ -34,11 +19,8 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = functools.partial(_Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
+    with serving(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +103,8 @@ def test_half_precision_halves_the_numbers_and_nothing_else(tmp_path, model):
 
 def test_every_variant_has_names_in_the_reference():
     for opts in (("MODEL.FGASEG.FAST.ENABLED", True), ("MODEL.FGASEG.FUSION", "add"),
-                 ("MODEL.FGASEG.P2T.LAYERS", 3)):  # fmt: skip
+                 ("MODEL.FGASEG.P2T.LAYERS", 3), ("MODEL.FGASEG.LCS.KERNEL_SIZE", 15),
+                 ("MODEL.CLIP.PROMPT_LENGTH", 4, "MODEL.CLIP.PROMPT_DEPTH", 2)):  # fmt: skip
         state = build_small(*opts).state_dict()
         assert same(from_reference(to_reference(state)), state)
 
@@ -133,15 +116,14 @@ def test_every_variant_has_names_in_the_reference():
         ("text.pth", "out.pth", "expected a checkpoint of tensors"),
         ("foreign.pth", "out.pth", "expected a checkpoint of FGAseg or CAT-Seg"),
         ("own.pth", "out.bin", ".safetensors or .pth"),
-        ("prompts.pth", "out.pth", "expected tensors that FGA-seg has a name for"),
+        ("other.pth", "out.pth", "expected tensors that FGA-seg has a name for"),
     ],
 )
 def test_what_cannot_be_converted_is_one_line(tmp_path, capsys, model, source, target, message):
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "foreign.pth")
     torch.save(model.state_dict(), tmp_path / "own.pth")
-    prompts = {"backbone.prompt_tokens": torch.zeros(1)}
-    torch.save(model.state_dict() | prompts, tmp_path / "prompts.pth")
+    torch.save(model.state_dict() | {"backbone.norm": torch.zeros(1)}, tmp_path / "other.pth")
     arguments = [str(tmp_path / source), str(tmp_path / target), "--to", "reference"]
     assert tool("convert_checkpoint").main(arguments) == 1
     lines = capsys.readouterr().err.splitlines()

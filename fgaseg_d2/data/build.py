@@ -10,6 +10,7 @@ from detectron2.data import DatasetFromList, MapDataset, build_detection_test_lo
 from detectron2.utils import comm
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
+from fgaseg_d2.data.dataset_words import training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
 from fgaseg_d2.data.mapper import SemanticMapper
 from fgaseg_d2.data.seeding import derived_seed, seeded
@@ -189,19 +190,25 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
 
 
 def check_train_datasets(cfg: CfgNode) -> None:
-    """Raise a ValueError unless DATASETS.TRAIN names datasets with one and the same class list."""
+    """Raise a ValueError unless DATASETS.TRAIN names datasets with one class list and its words."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError(
             "DATASETS.TRAIN is empty; name the registered datasets to train on, such as "
             "DATASETS.TRAIN \"('storybook_train',)\""
         )
     specs = [LabelSpec.from_metadata(name) for name in cfg.DATASETS.TRAIN]
-    for other in specs[1:]:
+    words = [training_vocabulary(spec) for spec in specs]
+    for other, other_words in zip(specs[1:], words[1:], strict=True):
         if other.classes != specs[0].classes:
             raise ValueError(
                 f"the datasets of DATASETS.TRAIN must have the same stuff_classes, but "
                 f"{specs[0].dataset_name!r} ({len(specs[0].classes)}) and {other.dataset_name!r} "
                 f"({len(other.classes)}) differ"
+            )
+        if other_words != words[0]:
+            raise ValueError(
+                f"the datasets of DATASETS.TRAIN must have the same vocabulary, but those of "
+                f"{specs[0].dataset_name!r} and {other.dataset_name!r} differ"
             )
 
 

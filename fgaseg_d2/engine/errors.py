@@ -32,8 +32,8 @@ def run(command: Callable[[], object]) -> int:
         return 0
     try:
         command()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as interruption:
+        sys.stderr.write(f"{str(interruption) or 'interrupted'}\n")
         return 130
     except (*_USER_ERRORS, ProcessRaisedException) as error:
         message = one_line(error)

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CELLS = 12  # the targets of a training step are cells, this many a side
+CELL = 32  # the targets of a training step are square cells of this many pixels ...
+CELLS = 12  # ... and where that does not divide the picture, this many a side
 IGNORED = 255
+# What describes a recording; everything else in a file is an output.
+ABOUT = ("names", "config", "opts", "image_size", "target_seed", "trainable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +36,13 @@ class Golden:
 
     @property
     def names(self) -> list[str]:
-        """The classes; of several synonyms the reference uses the first."""
-        return [str(name).split(",")[0].strip() for name in self.arrays["names"]]
+        """The classes; of several synonyms (comma and blank) the reference uses the first."""
+        return [str(name).split(", ")[0] for name in self.arrays["names"]]
+
+    @property
+    def outputs(self) -> dict[str, np.ndarray]:
+        """What was computed, by name."""
+        return {name: array for name, array in self.arrays.items() if name not in ABOUT}
 
     @property
     def is_training(self) -> bool:
@@ -59,7 +67,7 @@ def read_golden(path: Path) -> Golden:
             arrays = dict(archive)
         config, opts = str(arrays["config"]), tuple(str(word) for word in arrays["opts"])
         if "names" not in arrays or not {"loss", "image_size"} & arrays.keys():
-            raise KeyError("names, image_size")
+            raise KeyError("names, image_size or loss")
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"expected a golden file with config, opts, names and image_size or loss, got {path} "
@@ -89,8 +97,8 @@ def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     x = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     if name.endswith("running_var"):
         x = np.exp(0.1 * x)
-    elif name.endswith("logit_scale"):
-        x = np.full(shape, np.log(1 / 0.07))
+    elif not shape:
+        x = np.log(1 / 0.07)  # CLIP's temperature
     elif len(shape) == 1:
         x = 1 + 0.1 * x if name.endswith("weight") else 0.1 * x
     else:
@@ -110,7 +118,24 @@ def drawn_image(height: int, width: int) -> Tensor:
 
 
 def drawn_targets(classes: int, height: int, width: int, seed: int = 7) -> Tensor:
-    """Two label maps of random cells, 2 x height x width; label `classes` becomes ignored."""
-    cells = np.random.RandomState(seed).randint(0, classes + 1, (2, CELLS, CELLS))
+    """Two label maps of random cells, 2 x height x width; label `classes` becomes ignored.
+
+    Raises:
+        ValueError: cells do not fill the picture, or there are too many classes for labels below
+            the ignored one.
+    """
+    if classes > IGNORED:
+        raise ValueError(f"expected at most {IGNORED} classes in a training step, got {classes}.")
+    rows, columns = (_cells(side) for side in (height, width))
+    cells = np.random.RandomState(seed).randint(0, classes + 1, (2, rows, columns))
     labels = np.where(cells == classes, IGNORED, cells)
-    return torch.from_numpy(labels.repeat(height // CELLS, 1).repeat(width // CELLS, 2))
+    return torch.from_numpy(labels.repeat(height // rows, 1).repeat(width // columns, 2))
+
+
+def _cells(side: int) -> int:
+    """Cells along a side of the picture, in pixels."""
+    if side % CELL and side % CELLS:
+        raise ValueError(
+            f"expected a training picture with sides in multiples of {CELL} or {CELLS}, got {side}."
+        )
+    return CELLS if side % CELL else side // CELL

@@ -3,15 +3,13 @@
 Letters: B views, T classes, C joint embedding, h w token grid.
 """
 
-import dataclasses
 import functools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.modeling import build_model
 from torch import Tensor, nn
@@ -20,53 +18,46 @@ from fgaseg_d2.catseg import is_added
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.checkpoint_files import write_checkpoint
 from fgaseg_d2.config_files import load_config
+from fgaseg_d2.modeling.fgaseg.head import best_classes
+from fgaseg_d2.modeling.layers.similarity import cosine_maps
+from fgaseg_d2.parity import compare
+from fgaseg_d2.parity.compare import REJECTED, Comparison
 from fgaseg_d2.parity.golden import Golden, drawn_image, drawn_state, drawn_targets
 from fgaseg_d2.parity.settings import Settings, translate
 from fgaseg_d2.reference_names import from_reference, to_reference
 from fgaseg_d2.vocabulary import Vocabulary
 
-LOGITS, RELATIVE, PIXELS, GRADIENTS = 1e-3, 1e-4, 1e-3, 1e-2
-# Scores this close are the same but for float32's rounding, which decides the best class then.
-_TIE = 1e-6
-REJECTED = -100.0
 _PADDING = 32  # the reference pads whole pictures to a multiple of this
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One comparison.
-
-    Args:
-        file: name of the golden file.
-        quantity: what was compared.
-        difference: the largest difference.
-        tolerance: how large it may be.
-    """
-
-    file: str
-    quantity: str
-    difference: float
-    tolerance: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the difference is within the tolerance (a number that is none is not)."""
-        return self.difference <= self.tolerance
-
-
-def measure(golden: Golden) -> list[Row]:
+def measure(golden: Golden) -> Iterator[Comparison]:
     """Compare the model with a golden file.
 
     Returns:
-        One row for each recorded quantity.
+        At least one comparison for each recorded output.
 
     Raises:
         ValueError: the file's configuration has no counterpart here.
     """
     settings = translate(golden.config, golden.opts)
     model = build_drawn(settings)
-    compare = _compare_training if golden.is_training else _compare_inference
-    return [Row(golden.name, *row) for row in compare(model, golden, settings)]
+    if golden.is_training:
+        # The step moves BatchNorm's statistics, so no other file may use this model.
+        _built.clear()
+        seen = _train(model, golden)
+    else:
+        seen = _segment(model, golden, settings)
+    for name, recorded in golden.outputs.items():
+        yield from _compare(name, recorded, seen, model, settings, golden)
+
+
+def reference_shapes(settings: Settings) -> dict[str, tuple[int, ...]]:
+    """Names and shapes that a configuration's weights have in the reference.
+
+    Raises:
+        ValueError: the configuration cannot be built, or the reference has no name for a part.
+    """
+    return _reference_shapes(_build(settings), settings)
 
 
 def build_drawn(settings: Settings) -> nn.Module:
@@ -80,160 +71,157 @@ def build_drawn(settings: Settings) -> nn.Module:
     key = (settings.config, repr(sorted(settings.values.items())), settings.is_catseg)
     if key not in _built:
         _built.clear()
-        _built[key] = _build_drawn(settings)
+        model = _build(settings)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "drawn.safetensors"
+            write_checkpoint(path, drawn_state(_reference_shapes(model, settings)))
+            FGASegCheckpointer(model).load(str(path))
+        _built[key] = model
     return _built[key]
 
 
 _built: dict[tuple, nn.Module] = {}
 
 
-def _build_drawn(settings: Settings) -> nn.Module:
-    model = build_model(load_config(settings.config, settings.opts, device="cpu")).eval()
-    own = {
+def _build(settings: Settings) -> nn.Module:
+    return build_model(load_config(settings.config, settings.opts, device="cpu")).eval()
+
+
+def _reference_shapes(model: nn.Module, settings: Settings) -> dict[str, tuple[int, ...]]:
+    state = {
         name: tensor
         for name, tensor in model.state_dict().items()
         if not (settings.is_catseg and is_added(name))
     }
-    shapes = {name: tuple(tensor.shape) for name, tensor in to_reference(own).items()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "drawn.safetensors"
-        write_checkpoint(path, drawn_state(shapes))
-        FGASegCheckpointer(model).load(str(path))
-    return model
+    return {name: tuple(tensor.shape) for name, tensor in to_reference(state).items()}
 
 
-def _compare_inference(
-    model: Any, golden: Golden, settings: Settings
-) -> Iterator[tuple[str, float, float]]:
-    """Quantity, difference and tolerance of everything recorded in a pass over a picture."""
-    seen: dict[str, Any] = {}
-    head = model.sem_seg_head
-    as_recorded = _probabilities if settings.is_fast else None
-    image, (height, width) = drawn_image(*golden.image_size), golden.image_size
+def _segment(model: Any, golden: Golden, settings: Settings) -> dict[str, Any]:
+    """What the parts of the model return for the file's picture, by name."""
+    (height, width), image = golden.image_size, drawn_image(*golden.image_size)
     if model.sliding_window is None:
         image = _padded(image, model.pixel_mean)
-    words = Vocabulary.from_names(golden.names)
-    item = {"image": image, "height": height, "width": width, "vocabulary": words}
-    with torch.no_grad(), _Outputs(model, seen, as_recorded):
-        scores = model([item])[0]["sem_seg"]
-    arrays, dense, aligned = golden.arrays, seen["backbone"]["dense"], seen["p2tformer"]
-    # CLIP's recorded tokens begin with CLS, which is not part of a map.
-    ours: dict[str, Callable[[], Tensor]] = {
-        "clip_dense": lambda: dense.flatten(2).transpose(1, 2),
-        "text_embeds": lambda: seen["text_encoder"][:, None],
-        "pixel_text_embeds": lambda: aligned.transpose(0, 1),
-        "local_similarity": lambda: head.local_similarity(aligned, dense),
-        "t2p_logits": lambda: head.t2p(aligned, dense),
-    }
-    for name, compute in ours.items():
-        if name in arrays:
-            recorded = arrays[name][:, 1:] if name == "clip_dense" else arrays[name]
-            with torch.no_grad():
-                yield name, _relative(compute(), recorded), RELATIVE
-    if "logits" in arrays:
-        yield from _compare_logits(seen["logits"], arrays["logits"], settings.is_fast)
-    if "sem_seg_argmax" in arrays:
-        yield "sem_seg_argmax (wrong pixels)", _wrong(scores, arrays["sem_seg_argmax"]), PIXELS
+    item = {"image": image, "height": height, "width": width, "vocabulary": _vocabulary(golden)}
+    change = functools.partial(_as_the_reference, model, golden, settings)
+    with torch.no_grad(), _Outputs(model, change) as seen:
+        seen["scores"] = model([item])[0]["sem_seg"]
+    return seen
 
 
-def _wrong(scores: Tensor, recorded: np.ndarray) -> float:
-    """Share of pixels whose recorded class is not the best, or as good, by our scores T x H x W."""
-    if scores.shape[1:] != recorded.shape:
-        return math.inf
-    theirs = scores.gather(0, torch.from_numpy(recorded.astype(np.int64))[None])[0]
-    return float((scores.amax(0) - theirs > _TIE).float().mean())
-
-
-def _compare_logits(
-    logits: Tensor, recorded: np.ndarray, probabilities: bool
-) -> Iterator[tuple[str, float, float]]:
-    ours = _strided(logits, recorded)
-    if ours.shape != recorded.shape:
-        yield "logits", math.inf, LOGITS
-        return
-    kept, recorded_kept = ours > REJECTED, recorded > (0 if probabilities else REJECTED)
-    if not (kept.all() and recorded_kept.all()):
-        wrong = (kept != recorded_kept).any((0, 2, 3)).sum()
-        yield "rejected classes", float(wrong), 0.0
-    both = kept & recorded_kept
-    if probabilities:
-        # Float32 holds too few digits of a probability near 0 or 1 to say what its logit was.
-        both &= (recorded > 1e-4) & (recorded < 1 - 1e-4)
-        with np.errstate(divide="ignore"):
-            recorded = np.log(recorded / (1 - recorded))
-    yield "logits", _largest(ours[both] - recorded[both]), LOGITS
-
-
-def _compare_training(
-    model: Any, golden: Golden, settings: Settings
-) -> Iterator[tuple[str, float, float]]:
-    """Quantity, difference and tolerance of everything recorded in a training step."""
-    image, arrays = drawn_image(*golden.image_size), golden.arrays
-    seen: dict[str, Any] = {}
-    seed = int(arrays.get("target_seed", 7))
+def _train(model: Any, golden: Golden) -> dict[str, Any]:
+    """The same for a training step on the picture and its mirror image."""
+    image = drawn_image(*golden.image_size)
+    seed = int(golden.arrays.get("target_seed", 7))
     targets = drawn_targets(len(golden.names), *golden.image_size, seed)
-    words = Vocabulary.from_names(golden.names)
     inputs = [
-        {"image": view, "sem_seg": target, "vocabulary": words}
+        {
+            "image": _padded(view, model.pixel_mean),
+            "sem_seg": target,
+            "vocabulary": _vocabulary(golden),
+        }
         for view, target in zip((image, image.flip(2)), targets, strict=True)
     ]
     model.train()
-    with _Outputs(model, seen):
+    with _Outputs(model) as seen:
         loss = torch.stack(list(model(inputs).values())).sum()
     loss.backward()
-    # The step moved BatchNorm's statistics, so no other file may use this model.
-    _built.clear()
-    recorded = float(arrays["loss"])
-    yield "loss", abs(float(loss.detach()) - recorded) / abs(recorded), RELATIVE
-    for name, output in (("logits", "logits"), ("t2p_logits", "t2p")):
-        if name in arrays:
-            maps = seen["head"].get(output)
-            if name == "t2p_logits":
-                yield name, _relative(maps, arrays[name]), RELATIVE
-            else:
-                yield from _compare_logits(maps, arrays[name], probabilities=False)
-    if "grad_norm" in arrays:
+    seen["loss"] = loss
+    return seen
+
+
+def _compare(
+    name: str,
+    recorded: Any,
+    seen: Mapping[str, Any],
+    model: Any,
+    settings: Settings,
+    golden: Golden,
+) -> Iterator[Comparison]:
+    """Compare one output of a golden file."""
+    head = model.sem_seg_head
+    dense, aligned = seen["backbone"]["dense"], seen["p2tformer"]
+    ours: dict[str, Callable[[], Tensor | None]] = {
+        "loss": lambda: seen["loss"],
+        "clip_dense": lambda: dense.flatten(2).transpose(1, 2),
+        "text_embeds": lambda: seen["text_encoder"][:, None],
+        "pixel_text_embeds": lambda: aligned.transpose(0, 1),
+        "local_similarity": lambda: head.local_similarity and head.local_similarity(aligned, dense),
+        "t2p_logits": lambda: seen["head"].get("t2p", head.t2p and head.t2p(aligned, dense)),
+    }
+    if name == "logits":
+        probabilities = settings.is_fast and not golden.is_training
+        yield from compare.logits(seen["logits"], recorded, probabilities)
+    elif name == "sem_seg_argmax":
+        yield compare.labels(seen["scores"], recorded)
+    elif name == "grad_norm":
         yield from _compare_gradients(model, golden, settings)
+    elif name in ours:
+        # CLIP's recorded tokens begin with CLS, which is not part of a map.
+        recorded = recorded[:, 1:] if name == "clip_dense" else recorded
+        with torch.no_grad():
+            yield compare.values(name, ours[name](), recorded)
+    else:
+        yield Comparison(name, math.inf, 0.0, "recorded, but not known here")
 
 
-def _compare_gradients(
-    model: Any, golden: Golden, settings: Settings
-) -> Iterator[tuple[str, float, float]]:
+def _compare_gradients(model: Any, golden: Golden, settings: Settings) -> Iterator[Comparison]:
     norms = {
         name: 0.0 if parameter.grad is None else float(parameter.grad.norm())
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and not (settings.is_catseg and is_added(name))
     }
-    worst, seen = 0.0, set()
-    recorded = zip(golden.arrays["trainable"], golden.arrays["grad_norm"], strict=True)
-    for name, expected in recorded:
+    ours, trained = {}, set()
+    for name in map(str, golden.arrays["trainable"]):
         # One of the reference's may be three of ours.
-        ours = from_reference({str(name): torch.zeros(3)}).keys() & norms.keys()
-        seen |= ours
-        norm = math.hypot(*(norms[part] for part in ours))
-        # A softmax does not see a bias of its keys: both sides hold rounding noise there. What
-        # never gets a gradient in the reference may be frozen here.
-        worst = max(worst, abs(norm - float(expected)) / max(float(expected), 1e-4))
-    yield "gradient norms", worst, GRADIENTS
-    yield "parameters that train here only", float(len(norms.keys() - seen)), 0.0
+        parts = from_reference({name: torch.zeros(3)}).keys() & norms.keys()
+        trained |= parts
+        ours[name] = math.hypot(*(norms[part] for part in parts))
+    recorded = dict(zip(ours, map(float, golden.arrays["grad_norm"]), strict=True))
+    yield compare.gradients(ours, recorded)
+    alone = sorted(norms.keys() - trained)
+    yield Comparison(
+        "parameters that train here only", float(len(alone)), 0.0, ", ".join(alone[:1])
+    )
+
+
+def _vocabulary(golden: Golden) -> Vocabulary:
+    # Published class lists hold names twice, and names with commas.
+    return Vocabulary(tuple((name,) for name in golden.names))
+
+
+def _as_the_reference(
+    model: Any, golden: Golden, settings: Settings, logits: Tensor, seen: Mapping[str, Any]
+) -> Tensor:
+    """What the reference makes of the logits B x T x 4h x 4w before they become scores."""
+    if settings.is_fast:
+        # It applies the sigmoid twice, ours once; between the two an early rejected class has 0,
+        # one that was not among the best to begin with -100.
+        similarity = cosine_maps(seen["p2tformer"], seen["backbone"]["dense"])
+        best = best_classes(similarity, model.sem_seg_head.max_classes)
+        dropped = torch.full_like(logits, 0.0 if best is None else REJECTED)
+        if best is not None:
+            dropped.scatter_(1, best[:, :, None, None].expand(-1, -1, *logits.shape[2:]), 0.0)
+        logits = torch.where(logits > REJECTED, logits.sigmoid(), dropped)
+    if model.sliding_window is None:
+        # Meant to remove the padding, but from maps that are not yet the picture's size.
+        height, width = golden.image_size
+        logits = logits[..., :height, :width]
+    return logits
 
 
 class _Outputs:
-    """While it is open, notes what the parts of a model return.
+    """While it is open, notes what the parts of a model return, by name.
 
     Args:
         model: an FGASeg.
-        seen: filled with the outputs by name.
-        logits: what the rest of the model gets in place of the head's logits.
+        change: logits and what was noted so far -> what the rest of the model gets for the logits.
     """
 
     def __init__(
-        self,
-        model: Any,
-        seen: dict[str, Any],
-        logits: Callable[[Tensor], Tensor] | None = None,
+        self, model: Any, change: Callable[[Tensor, Mapping[str, Any]], Tensor] | None = None
     ) -> None:
-        self.seen, self.change = seen, logits
+        self.seen: dict[str, Any] = {}
+        self.change = change
         self.parts: dict[str, nn.Module] = {
             "backbone": model.backbone,
             "text_encoder": model.text_encoder,
@@ -241,11 +229,12 @@ class _Outputs:
             "head": model.sem_seg_head,
         }
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> dict[str, Any]:
         self.handles = [
             part.register_forward_hook(functools.partial(self._note, name))
             for name, part in self.parts.items()
         ]
+        return self.seen
 
     def __exit__(self, *_: object) -> None:
         for handle in self.handles:
@@ -256,12 +245,9 @@ class _Outputs:
         if name != "head":
             return None
         self.seen["logits"] = output["logits"]
-        return output | {"logits": self.change(output["logits"])} if self.change else None
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    """What the reference's fast variant passes on: it applies the sigmoid twice, ours once."""
-    return torch.where(logits > REJECTED, logits.sigmoid(), torch.zeros_like(logits))
+        if self.change is None:
+            return None
+        return output | {"logits": self.change(output["logits"], self.seen)}
 
 
 def _padded(image: Tensor, mean: Tensor) -> Tensor:
@@ -270,23 +256,3 @@ def _padded(image: Tensor, mean: Tensor) -> Tensor:
     padded = mean.expand(3, height + -height % _PADDING, width + -width % _PADDING).clone()
     padded[:, :height, :width] = image
     return padded
-
-
-def _strided(ours: Tensor, recorded: np.ndarray) -> np.ndarray:
-    """Leave out of maps B x T x h x w what was not recorded."""
-    step = max(1, ours.shape[-1] // recorded.shape[-1])
-    return ours.detach()[..., ::step, ::step].numpy()
-
-
-def _relative(ours: Tensor | None, recorded: np.ndarray) -> float:
-    """Largest difference, as a share of the largest recorded value."""
-    if ours is None:
-        return math.inf
-    array = _strided(ours, recorded) if ours.ndim == 4 else ours.detach().numpy()
-    if array.shape != recorded.shape:
-        return math.inf
-    return _largest(array - recorded) / max(_largest(recorded), 1e-12)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(np.abs(values).max()) if values.size else 0.0

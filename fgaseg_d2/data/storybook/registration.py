@@ -4,9 +4,8 @@ import colorsys
 import json
 import os
 from functools import partial
-from pathlib import Path
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from fgaseg_d2.data.catalog import datasets_root, replace_dataset
 
 from .classes import (
     ALL_CLASSES,
@@ -40,21 +39,17 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
         root: Folder that holds ``storybook/``; None takes the environment variable
             DETECTRON2_DATASETS, or ``datasets`` if it is not set.
     """
-    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
+    root = datasets_root(root)
     for split in SPLITS:
         name, folder = f"storybook_{split}", split_folder(root, split)
         classes = ALL_CLASSES if split == "unseen" else SEEN_CLASSES
-        if name in DatasetCatalog:
-            DatasetCatalog.remove(name)
-        if name in MetadataCatalog:
-            MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_storybook, root, split))
-        MetadataCatalog.get(name).set(
+        replace_dataset(
+            name,
+            partial(load_storybook, root, split),
             stuff_classes=list(classes),
             stuff_colors=class_colours()[: len(classes)],
-            held_out_classes=[name for name in classes if name in HELD_OUT_CLASSES],
+            unseen_classes=[name for name in classes if name in HELD_OUT_CLASSES],
             ignore_label=IGNORE_LABEL,
-            evaluator_type="sem_seg",
             image_root=str(folder / "images"),
             sem_seg_root=str(folder / "labels"),
         )

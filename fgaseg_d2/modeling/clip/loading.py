@@ -1,15 +1,14 @@
 """A CLIP name and its weights -> an open_clip model with separate q, k and v projections."""
 
 import difflib
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import open_clip
-import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from ...torchscript import is_torchscript, read_torchscript
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear
 
@@ -82,10 +81,10 @@ def _from_tag(name: str, tag: str) -> nn.Module:
 
 def _from_file(name: str, path: str) -> nn.Module:
     try:
-        if not _is_torchscript(path):
+        if not is_torchscript(path):
             return open_clip.create_model(name, pretrained=path)
         # OpenAI published its models in this format; open_clip reads it by tag only.
-        state = torch.jit.load(path, map_location="cpu").state_dict()
+        state = read_torchscript(path)
         clip = open_clip.create_model(name)
         names = clip.state_dict()
         clip.load_state_dict({n: t.float() for n, t in state.items() if n in names})
@@ -96,13 +95,6 @@ def _from_file(name: str, path: str) -> nn.Module:
             f"expected CLIP weights of '{name}' in {path}, but: {_reason(error)}. The file is "
             "damaged, or of another model: set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
         ) from error
-
-
-def _is_torchscript(path: str) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in member for member in archive.namelist())
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,90 @@
+"""From the raw downloads of the benchmarks to label files that hold class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from fgaseg_d2.data.preparation.ade20k_150 import Ade20k150
+from fgaseg_d2.data.preparation.ade20k_847 import Ade20k847
+from fgaseg_d2.data.preparation.check import check_split
+from fgaseg_d2.data.preparation.coco_stuff import CocoStuff
+from fgaseg_d2.data.preparation.findings import Findings
+from fgaseg_d2.data.preparation.locating import RawDataMissingError
+from fgaseg_d2.data.preparation.outcomes import SplitResult
+from fgaseg_d2.data.preparation.parallel import available_processors
+from fgaseg_d2.data.preparation.pascal_context_59 import PascalContext59
+from fgaseg_d2.data.preparation.pascal_context_459 import PascalContext459
+from fgaseg_d2.data.preparation.pascal_voc import PascalVoc
+from fgaseg_d2.data.preparation.prepare import prepare_split
+from fgaseg_d2.data.preparation.samples import Family
+
+__all__ = [
+    "FAMILIES",
+    "Findings",
+    "SplitResult",
+    "available_processors",
+    "check_split",
+    "each_split",
+    "prepare_split",
+]
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        CocoStuff(),
+        Ade20k150(),
+        Ade20k847(),
+        PascalContext59(),
+        PascalContext459(),
+        PascalVoc(),
+    )
+}
+
+
+def each_split(
+    action: Callable[[Family, Path, str, int, Findings], list[SplitResult]],
+    names: Iterable[str],
+    root: Path,
+    splits: Sequence[str],
+    workers: int,
+    findings: Findings,
+) -> list[SplitResult]:
+    """Prepare or check several benchmarks; what is wrong with one does not stop the others.
+
+    Args:
+        action: :func:`prepare_split` or :func:`check_split`.
+        names: keys of FAMILIES.
+        root: of the datasets.
+        splits: of "train" and "val"; none takes the usual ones of each, of which only one must be
+            there.
+        workers: number of processes.
+        findings: takes everything that is wrong or unusual.
+
+    Returns:
+        The results of the splits that could be handled.
+
+    Raises:
+        FileNotFoundError: there is no such root.
+        OSError: a file cannot be written.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"expected the datasets in {root.absolute()}, found no such folder; give --root or set "
+            "DETECTRON2_DATASETS"
+        )
+    results = []
+    for family in (FAMILIES[name] for name in names):
+        absent = []
+        wanted = splits or family.default_splits
+        for split in wanted:
+            try:
+                results += action(family, root, split, workers, findings)
+            except RawDataMissingError as error:
+                absent.append(f"{family.name} {split}: {error}")
+            except (FileNotFoundError, ValueError) as error:
+                findings.problem(f"{family.name} {split}: {error}")
+        optional = not splits and len(absent) < len(wanted)
+        for line in absent:
+            (findings.warning if optional else findings.problem)(line)
+    return results

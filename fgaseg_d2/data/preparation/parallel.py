@@ -1,0 +1,102 @@
+"""Runs a function over many files in several processes, with progress, and can be stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+import cv2
+from tqdm import tqdm
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_CHUNK = 16
+_SECONDS_BETWEEN_LINES = 15
+
+
+def available_processors() -> int:
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def each(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, title: str
+) -> Iterator[_Result]:
+    """Apply a function to every item, and show progress on standard error.
+
+    Whatever ends the iteration early, an interruption from the keyboard as well, stops the
+    processes at once; they also end when this process is killed.
+
+    Args:
+        function: picklable; what it raises is raised here.
+        items: picklable.
+        workers: number of processes; 1 runs the function in this one.
+        title: named in the progress.
+
+    Yields:
+        The results in the order of the items.
+
+    Raises:
+        OSError: a process died.
+    """
+    workers = min(workers, len(items))
+    if workers < 2:
+        yield from _shown(map(function, items), len(items), title)
+        return
+    # Starting anew would import PyTorch in each of them; macOS forbids forking.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker)
+    others = set(multiprocessing.active_children())
+    try:
+        chunk = max(1, min(_CHUNK, len(items) // (4 * workers)))
+        yield from _shown(pool.map(function, items, chunksize=chunk), len(items), title)
+    except BrokenProcessPool as error:
+        raise OSError(
+            "a process was stopped from outside, perhaps for want of memory; run the same command "
+            "again with fewer --workers to continue"
+        ) from error
+    except BaseException:
+        # A process that still has work, or waits for a dead disk, would hold up the end.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process; the first one stops the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _shown(results: Iterable[_Result], total: int, title: str) -> Iterator[_Result]:
+    if sys.stderr.isatty():
+        yield from tqdm(results, title, total, unit="file")
+        return
+    last = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        yield result
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            sys.stderr.write(f"{title}: {done:,} of {total:,}\n")

@@ -1,0 +1,104 @@
+"""PASCAL-Context with 459 classes: MATLAB files whose LabelMap holds numbers of labels.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from fgaseg_d2.data.preparation.context_json import ContextJson
+from fgaseg_d2.data.preparation.locating import Part, hint, require
+from fgaseg_d2.data.preparation.pairing import with_pictures
+from fgaseg_d2.data.preparation.raw_files import check_not_empty, read_ids
+from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
+from fgaseg_d2.data.preparation.value_table import ValueTable
+
+_TOP = "VOCdevkit/VOC2010"
+_KEY = "LabelMap"
+_UNLABELLED = 0
+_CLASSES = range(1, 460)
+
+
+class PascalContext459(Family):
+    """The label maps of PASCAL-Context's trainval.tar.gz."""
+
+    name = "pascal_context_459"
+    benchmarks = ("pascal_context_459",)
+    shares_pictures = True
+
+    def find(self, root: Path, split: str) -> Listing:
+        """List the ids of the split, from the first list that is there."""
+        maps, _ = require(
+            root,
+            [
+                Part("label maps", f"{_TOP}/trainval", ".mat"),
+                Part("pictures", f"{_TOP}/JPEGImages", ".jpg"),
+            ],
+        )
+        path = _list_of_ids(root, split)
+        if path.suffix == ".json":
+            content = ContextJson(path)
+            ids, problems = content.stems(split), content.problems
+        else:
+            ids, problems = read_ids(path)
+        listing = Listing(
+            [self.sample(root, split, stem, maps / f"{stem}.mat") for stem in ids],
+            problems,
+            notes=[f"{len(ids):,} ids from {path}"],
+        )
+        return with_pictures(listing)
+
+    @cached_property
+    def tables(self) -> Mapping[str, ValueTable]:
+        """Unlabelled pixels are ignored; in unsigned numbers 0 - 1 would be so by accident."""
+        return {"pascal_context_459": ValueTable(_CLASSES, [_UNLABELLED], 65535)}
+
+    def read(self, sample: Sample) -> np.ndarray:
+        """Read the LabelMap."""
+        path = sample.raw_label
+        check_not_empty(path, "MATLAB file")
+        try:
+            content = scipy.io.loadmat(path, variable_names=[_KEY])
+            names = [name for name, _, _ in scipy.io.whosmat(path)]
+        # A damaged file makes SciPy raise anything from a TypeError to a zlib.error.
+        except Exception as error:
+            raise ValueError(
+                f"{path}: expected a MATLAB file (version 5), got an error ({error}); unpack it "
+                "anew"
+            ) from error
+        if _KEY not in content:
+            raise ValueError(
+                f"{path}: expected a {_KEY}, got {', '.join(names) or 'nothing'}; unpack the "
+                "archive of PASCAL-Context's 459 classes"
+            )
+        label = content[_KEY]
+        if not isinstance(label, np.ndarray) or label.ndim != 2 or label.dtype.kind not in "iu":
+            found = f"{getattr(label, 'dtype', type(label))} of shape {getattr(label, 'shape', ())}"
+            raise ValueError(
+                f"{path}: expected a {_KEY} of whole numbers, height x width, got {found}; unpack "
+                "it anew"
+            )
+        return label
+
+
+def _list_of_ids(root: Path, split: str) -> Path:
+    """Find which file says what belongs to the split.
+
+    The published results are over the 5,104 ids of pascalcontext_val.txt, which are as many as the
+    JSON file of the 59 classes has; VOC's own list has one more.
+    """
+    own = f"{_TOP}/ImageSets/Main/{split}.txt"
+    merged = f"{_TOP}/trainval_merged.json"
+    published = [f"{top}pascalcontext_{split}.txt" for top in (f"{_TOP}/", "VOCdevkit/", "")]
+    places = [*published, merged, own] if split == "val" else [own, merged]
+    for place in places:
+        if (root / place).is_file():
+            return root / place
+    near = hint(root, Part("the list of ids", places[0], Path(places[0]).name))
+    raise FileNotFoundError(
+        f"expected the list of ids at {root / places[0]}, found nothing{near}; without it "
+        f"{' or '.join(places[1:])} below {root} would do"
+    )

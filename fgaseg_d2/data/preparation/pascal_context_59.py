@@ -1,0 +1,73 @@
+"""PASCAL-Context with 59 classes: regions of one JSON file, each with a category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fgaseg_d2.class_lists import read_benchmark
+from fgaseg_d2.data.preparation.context_json import ContextJson
+from fgaseg_d2.data.preparation.locating import Part, require
+from fgaseg_d2.data.preparation.pairing import with_pictures
+from fgaseg_d2.data.preparation.run_lengths import decode
+from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
+from fgaseg_d2.data.preparation.value_table import ValueTable
+
+_UNLABELLED = 0
+_LAST_LABEL = 459  # of labels.txt
+
+
+class PascalContext59(Family):
+    """The regions of trainval_merged.json."""
+
+    name = "pascal_context_59"
+    benchmarks = ("pascal_context_59",)
+    shares_pictures = True
+
+    def find(self, root: Path, split: str) -> Listing:
+        """List the pictures of a phase of the JSON file."""
+        path, _ = require(
+            root,
+            [
+                Part("annotations", "VOCdevkit/VOC2010/trainval_merged.json", ".json"),
+                Part("pictures", "VOCdevkit/VOC2010/JPEGImages", ".jpg"),
+            ],
+        )
+        content = ContextJson(path)
+        samples = [
+            self.sample(root, split, stem, path, annotations=regions)
+            for stem, regions in content.regions(split).items()
+        ]
+        if not samples:
+            raise ValueError(f"{path}: expected pictures of the phase {split!r}, got none")
+        return with_pictures(Listing(samples, content.problems, content.warnings))
+
+    @cached_property
+    def tables(self) -> Mapping[str, ValueTable]:
+        """What is in no region, or in one of another name in labels.txt, is ignored."""
+        classes = read_benchmark("pascal_context_59")["raw_values"]
+        return {"pascal_context_59": ValueTable(classes, range(_LAST_LABEL + 1), 255)}
+
+    def read(self, sample: Sample) -> np.ndarray:
+        """Paint the regions one after the other; later ones overwrite."""
+        size, annotations = sample.annotations
+        label = np.full(size, _UNLABELLED, np.int32)
+        for annotation in annotations:
+            try:
+                label[decode(annotation.get("segmentation"), size)] = _category(annotation)
+            except ValueError as error:
+                raise ValueError(
+                    f"{sample.raw_label}: annotation {annotation.get('id')} of {sample.stem}: "
+                    f"{error}; download the file anew"
+                ) from error
+        return label
+
+
+def _category(annotation: dict) -> int:
+    category = annotation.get("category_id")
+    if not isinstance(category, int) or not 0 <= category <= _LAST_LABEL:
+        raise ValueError(f"expected a category_id 0 .. {_LAST_LABEL}, got {category!r}")
+    return category
