@@ -229,10 +229,13 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         ValueError: the dataset cannot be used.
         FileNotFoundError: as the dataset's own loading function says.
     """
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise ValueError(f"expected TEST.IMS_PER_BATCH of 1 or more, got {cfg.TEST.IMS_PER_BATCH}.")
     return build_detection_test_loader(
         dataset_records(dataset_name),
         mapper=SemanticMapper(cfg, dataset_name, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
     )
 
 

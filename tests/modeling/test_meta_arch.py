@@ -26,7 +26,10 @@ def segment(model, *inputs):
         return [result["sem_seg"] for result in model(list(inputs))]
 
 
-@pytest.mark.parametrize("opts", [(), FAST, SLIDING])
+KEEP = ("MODEL.FGASEG.KEEP_CLASSES", 2)
+
+
+@pytest.mark.parametrize("opts", [(), FAST, SLIDING, KEEP, (*SLIDING, "TEST.MAX_VIEWS", 3)])
 def test_a_batch_equals_its_pictures_one_by_one(opts):
     """Different sizes, shapes and words in one batch."""
     model = build_small(*opts)
@@ -40,6 +43,13 @@ def test_a_batch_equals_its_pictures_one_by_one(opts):
     for item, expected in zip(inputs, together, strict=True):
         (alone,) = segment(model, item)
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_views_in_several_passes_give_the_same():
+    item = {"image": picture(50, 80), "vocabulary": "cat,dog,sky"}
+    (together,) = segment(build_small(*SLIDING, "TEST.MAX_VIEWS", 100), item)
+    (in_turn,) = segment(build_small(*SLIDING, "TEST.MAX_VIEWS", 2), item)
+    torch.testing.assert_close(in_turn, together, atol=1e-5, rtol=1e-4)
 
 
 def test_pixels_come_back_where_they_belong():

@@ -7,7 +7,7 @@ Letters: B images, T text entries, C joint embedding, K classes of a vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -16,7 +16,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...precision import amp_dtype
+from ...precision import amp_dtype, autocast
 from ...vocabulary import Vocabulary
 from ..clip.backbone import CLIPViT
 from ..clip.finetune import set_trainable
@@ -44,6 +44,8 @@ class FGASeg(nn.Module):
         sampled_classes: see MODEL.FGASEG.LOSS.SAMPLED_CLASSES.
         max_classes: classes that the head can tell apart in one training step.
         sliding_window: canvas, window size and stride, or None to look at the picture whole.
+        max_views: views that go through the model together in inference, unless the head says
+            that the views of a picture belong together.
         autocast_dtype: autocast in inference, None for none.
         softmax_scores: scores are a softmax over the entries instead of a sigmoid of each.
     """
@@ -65,6 +67,7 @@ class FGASeg(nn.Module):
         sampled_classes: int = 0,
         max_classes: int = 256,
         sliding_window: tuple[Size, Size, Size] | None = None,
+        max_views: int = 8,
         autocast_dtype: torch.dtype | None = None,
         softmax_scores: bool = False,
     ) -> None:
@@ -80,7 +83,9 @@ class FGASeg(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.sampled_classes, self.max_classes = sampled_classes, max_classes
-        self.sliding_window = sliding_window
+        if max_views < 1:
+            raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
+        self.sliding_window, self.max_views = sliding_window, max_views
         self.autocast_dtype = autocast_dtype
         self.softmax_scores = softmax_scores
 
@@ -112,6 +117,7 @@ class FGASeg(nn.Module):
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
+            "max_views": cfg.TEST.MAX_VIEWS,
             "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
             if cfg.TEST.AMP_DTYPE
             else None,
@@ -184,25 +190,34 @@ class FGASeg(nn.Module):
             parts = cut_views(image, *window) if window else image[None]
             views.append(F.interpolate(parts, image_size, mode="bilinear"))
             counts.append(len(parts))
-        with self._autocast():
+        with autocast(self.device, self.autocast_dtype):
             text = self.text_encoder(vocabulary.entries)
-            logits = self.sem_seg_head(self.backbone(torch.cat(views)), text)["logits"]
-        for part in logits.float().split(counts):
+        logits = self._logits(torch.cat(views), text)
+        for count in counts:
             yield reduce_entries(
-                self._scores(part, window),
+                self._scores(islice(logits, count), window),
                 vocabulary.entry_classes,
                 len(vocabulary.class_names),
                 vocabulary.background_threshold,
             )
 
-    def _scores(self, logits: Tensor, window: tuple[Size, Size, Size] | None) -> Tensor:
-        """Logits of one picture's views -> T x H x W probabilities of the picture."""
-        to_scores = (lambda x: x.softmax(1)) if self.softmax_scores else torch.sigmoid
+    def _logits(self, views: Tensor, text: Tensor) -> Iterator[Tensor]:
+        """Views B x 3 x H x W -> T x 4h x 4w of one after the other, a few in memory at a time."""
+        at_once = len(views) if self.sem_seg_head.joint_classes else self.max_views
+        for part in views.split(at_once):
+            with autocast(self.device, self.autocast_dtype):
+                logits = self.sem_seg_head(self.backbone(part), text)["logits"]
+            yield from logits.float()
+
+    def _scores(self, views: Iterator[Tensor], window: tuple[Size, Size, Size] | None) -> Tensor:
+        """Logits T x h x w of one picture's views -> T x H x W probabilities of the picture."""
         if window is None:
-            return to_scores(logits).squeeze(0)
-        # One view after the other, because all together are several times the result.
-        views = (F.interpolate(view[None], window[1], mode="bilinear") for view in logits)
-        return merge_views((to_scores(view).squeeze(0) for view in views), *window)
+            return self._probabilities(next(views))
+        resized = (F.interpolate(view[None], window[1], mode="bilinear")[0] for view in views)
+        return merge_views((self._probabilities(view) for view in resized), *window)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(0) if self.softmax_scores else logits.sigmoid()
 
     def _losses(self, inputs: Sequence[Mapping]) -> dict[str, Tensor]:
         vocabularies = {_vocabulary_of(item, self.train_vocabulary) for item in inputs}
@@ -237,12 +252,6 @@ class FGASeg(nn.Module):
         renumbered = number.to(targets.device)[targets.clamp(max=total - 1)]
         targets = torch.where(valid, renumbered, targets)
         return tuple(entries[index] for index in chosen.tolist()), targets
-
-    def _autocast(self) -> AbstractContextManager:
-        """Autocast of the configuration; without one, whatever the caller has set stays."""
-        if self.autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.autocast_dtype)
 
     def _normalise(self, image: Tensor) -> Tensor:
         return (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
