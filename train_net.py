@@ -46,7 +46,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add(
         "--eval-only",
         action="store_true",
-        help="evaluate MODEL.WEIGHTS on DATASETS.TEST and write OUTPUT_DIR/results.json",
+        help="evaluate MODEL.WEIGHTS on DATASETS.TEST; OUTPUT_DIR/results.{json,csv,md}",
     )
     add(
         "--import",
@@ -81,7 +81,7 @@ def train_or_test(args: argparse.Namespace) -> None:
 
     cfg = setup.setup(args)
     if args.eval_only:
-        testing.evaluate(cfg, FGASegTrainer, resume=args.resume)
+        testing.evaluate(cfg, FGASegTrainer, args.resume, args.config_file)
         return
     trainer = FGASegTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -1,4 +1,4 @@
-"""Reads class lists: strings, files, the bundled benchmarks, and the metadata of datasets.
+"""Reads class lists: strings, files and the bundled benchmarks.
 
 A class list is a list of classes in the order of their indices; a class is a tuple of names that
 mean the same thing.
@@ -11,8 +11,7 @@ import json
 import os
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from importlib import resources
 from pathlib import Path
@@ -180,6 +179,15 @@ def read_class_file(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
     return classes
 
 
+def looks_like_file(text: str) -> bool:
+    """Whether a string is meant as the path of a class list."""
+    stem, ending = os.path.splitext(text.strip().lower())
+    if ending in (".txt", ".json"):
+        return True
+    # A bare word stays a word even where a file of that name happens to lie.
+    return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))
+
+
 def _parse_lines(text: str) -> list[tuple[str, ...]]:
     bare = (re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in text.split("\n"))
     lines = [line for line in bare if line]
@@ -242,56 +250,6 @@ def read_benchmark(name: str) -> dict[str, Any]:
 
 def _benchmark_folder() -> Any:
     return resources.files("fgaseg_d2") / "data" / "vocabularies"
-
-
-def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
-    """Read the ``stuff_classes`` of a registered dataset, split into names at comma and blank.
-
-    Args:
-        metadata: a dataset's name, or its ``detectron2.data.Metadata``.
-
-    Raises:
-        ValueError: unknown dataset, or one without ``stuff_classes``.
-    """
-    metadata = _find_metadata(metadata) if isinstance(metadata, str) else metadata
-    names = metadata.get("stuff_classes")
-    if not names:
-        raise ValueError(
-            f"expected stuff_classes in the metadata of dataset {metadata.get('name')!r}, got none;"
-            " set MetadataCatalog.get(name).stuff_classes to the list of its class names"
-        )
-    return [tuple(name.split(", ")) for name in names]
-
-
-def first_names(classes: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """One name for each class: the first, or all joined where only the others tell it apart.
-
-    Args:
-        classes: names of each class, such as ("building", "edifice").
-    """
-    pairs = [(", ".join(names), names[0]) for names in classes]
-    distinct = {same_name(full): same_name(first) for full, first in pairs}
-    meanings = Counter(distinct.values())
-    return [(full if meanings[same_name(first)] > 1 else first,) for full, first in pairs]
-
-
-def is_dataset(words: object) -> bool:
-    """Whether this is the name of a dataset registered in Detectron2, or a dataset's metadata."""
-    # Detectron2 takes seconds to import, and most class lists need nothing of it.
-    from detectron2.data import DatasetCatalog, Metadata
-
-    return isinstance(words, Metadata) or (isinstance(words, str) and words in DatasetCatalog)
-
-
-def _find_metadata(name: str) -> Any:
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-
-    known = sorted({*MetadataCatalog.list(), *DatasetCatalog.list()})
-    if name not in known:  # MetadataCatalog.get would silently make an empty entry
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "register it before"
-        raise ValueError(f"expected the name of a registered dataset, got {name!r}; {hint}")
-    return MetadataCatalog.get(name)
 
 
 def _shorten(text: str, length: int = 60) -> str:

@@ -24,8 +24,18 @@ def add_fgaseg_config(cfg: CN) -> None:
     cfg.MODEL.WEIGHTS_PARTIAL = False
     _add_clip(cfg)
     _add_fgaseg(cfg)
+    _add_datasets(cfg)
     _add_training(cfg)
     _add_inference(cfg)
+
+
+def _add_datasets(cfg: CN) -> None:
+    # Datasets of your own: a list of {name: ..., images: ..., labels: ..., vocabulary: ...} and,
+    # where it is not 255 (65535 above 255 classes), ignore_label; see docs/OWN_DATASET.md.
+    cfg.DATASETS.FOLDERS = []
+    # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
+    # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
+    cfg.DATASETS.TEST_VOCABULARIES = ()
 
 
 def _add_clip(cfg: CN) -> None:
@@ -48,6 +58,9 @@ def _add_clip(cfg: CN) -> None:
     clip.PROMPT_DEPTH = 0
     # Recompute CLIP's activations in the backward pass: less memory, about a third more time.
     clip.GRADIENT_CHECKPOINTING = False
+    # Text embeddings of 32 prompts and more are kept between runs, in iopath's cache folder
+    # ($FVCORE_CACHE, ~/.torch/iopath_cache), in files of this many MiB together. 0: not kept.
+    clip.TEXT_CACHE_SIZE = 256
     cfg.MODEL.CLIP = clip
 
 
@@ -84,6 +97,11 @@ def _add_fgaseg(cfg: CN) -> None:
     # Above this many classes each picture keeps its best ones (largest cosine); below it the class
     # attention is padded to this length with a learned token.
     fgaseg.MAX_CLASSES = 256
+    # At inference only the classes go on that are among this many best, by the cosine, at some
+    # position: faster with many words, for any weights, but approximate. 0: off.
+    fgaseg.KEEP_CLASSES = 0
+    # Recompute the head's activations in the backward pass: less memory, about a third more time.
+    fgaseg.GRADIENT_CHECKPOINTING = False
     fgaseg.GUIDANCE_DIMS = [256, 128]  # channels of CLIP's guidance maps at 2h and 4h
     fgaseg.DECODER_DIMS = [64, 32]  # channels of the decoder at 2h and 4h
     fgaseg.DECODER_GUIDANCE_DIMS = [32, 16]  # of which come from the guidance maps
@@ -138,4 +156,19 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.SLIDING_WINDOW.CANVAS = [640, 640]  # the picture is squashed to this ...
     cfg.TEST.SLIDING_WINDOW.SIZE = [384, 384]  # ... cut into windows of this size ...
     cfg.TEST.SLIDING_WINDOW.STRIDE = [256, 256]  # ... at this stride, and seen once as a whole.
+    # Views (windows and whole pictures) that go through the model together; this bounds the memory.
+    # FAST and KEEP_CLASSES take all views of a picture together.
+    cfg.TEST.MAX_VIEWS = 8
+    cfg.TEST.IMS_PER_BATCH = 1  # pictures that the evaluation gives to the model together
+    # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
+    # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
+    cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
+    # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, the mIoU of Detectron2
+    # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
+    # class a line; empty: the metadata's unseen_classes.
+    cfg.TEST.BOUNDARY_IOU = False
+    cfg.TEST.OLD_MIOU_RULE = False
+    cfg.TEST.UNSEEN_CLASSES = ""
+    # Keep the label maps, to look at and to score again without the model.
+    cfg.TEST.SAVE_PREDICTIONS = False
     cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"

@@ -1,5 +1,7 @@
 """The number types of mixed precision, by name."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -18,3 +20,8 @@ def amp_dtype(name: str, key: str) -> torch.dtype:
     if name not in _DTYPES:
         raise ValueError(f"expected {key} {' or '.join(_DTYPES)}, got {name!r}")
     return _DTYPES[name]
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    """Autocast to a type; with None, whatever the caller has set stays."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

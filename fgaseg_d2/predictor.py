@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,10 +16,11 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
 
-import fgaseg_d2.data  # noqa: F401 (registers datasets, whose classes are the default words)
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.config_files import load_config
+from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.files import read_image
+from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
 from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -59,6 +61,9 @@ class OpenVocabPredictor:
         opts: Sequence[Any] = (),
     ) -> None:
         self.cfg = load_config(config, opts, weights, device)
+        # Their classes are the default words. Where the model is used, its datasets may be gone.
+        with contextlib.suppress(FileNotFoundError):
+            register_configured(self.cfg)
         self.model = build_model(self.cfg).eval()
         self.weights_summary = self._load_weights()
 
@@ -106,8 +111,7 @@ class OpenVocabPredictor:
         return [
             Segmentation(
                 image=picture,
-                labels=_labels(output["sem_seg"], picture.shape[:2]),
-                scores=output["sem_seg"],
+                **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
                 vocabulary=words,
                 source=_source(image),
                 weights=self.weights_summary,
@@ -165,8 +169,7 @@ class OpenVocabPredictor:
         if self.cfg.INPUT.FORMAT == "BGR":
             resized = resized[:, :, ::-1]
         image = torch.from_numpy(np.array(resized.transpose(2, 0, 1), np.float32))
-        height, width = _score_size(height, width, len(vocabulary))
-        return {"image": image, "height": height, "width": width, "vocabulary": vocabulary}
+        return {"image": image, "output": "canvas", "vocabulary": vocabulary}
 
     def _load_weights(self) -> str:
         """Load MODEL.WEIGHTS and say in words what the model has."""
@@ -194,14 +197,12 @@ def _score_size(height: int, width: int, channels: int) -> tuple[int, int]:
     return max(1, int(height * ratio)), max(1, int(width * ratio))
 
 
-def _labels(scores: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Best class of every pixel, H x W int32, enlarged where the scores were kept small."""
-    labels = scores.argmax(0).to(torch.int32).cpu().numpy()
-    if labels.shape == size:
-        return labels
-    rows = np.arange(size[0]) * labels.shape[0] // size[0]
-    columns = np.arange(size[1]) * labels.shape[1] // size[1]
-    return labels[rows[:, None], columns]
+def _labels_and_scores(canvas: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
+    """Best class of every pixel, H x W int32, and scores, smaller where they would not fit."""
+    score_size = _score_size(*size, len(canvas))
+    scores = resize_scores([canvas], score_size)
+    labels = scores.argmax(0) if score_size == size else best_classes([canvas], size)
+    return {"labels": labels.to(torch.int32).cpu().numpy(), "scores": scores}
 
 
 def _source(image: Picture) -> str:

@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from fgaseg_d2 import class_lists
+from fgaseg_d2 import class_lists, metadata_words
 
 if TYPE_CHECKING:
     from detectron2.data import Metadata
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
+# What may follow the name of a class list: all names of a class, by this rule.
+_ALL_NAMES: dict[str, Literal["max", "mean"]] = {"all": "max", "mean": "mean"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,22 +207,30 @@ class Vocabulary:
 
     @classmethod
     def from_metadata(cls, metadata: Any, all_names: bool = False) -> Vocabulary:
-        """Take the ``stuff_classes`` of a dataset that is registered in Detectron2.
+        """Take the words of a dataset that is registered in Detectron2.
+
+        They are its ``vocabulary``, which may be whatever :meth:`coerce` takes, or, where it has
+        none, its ``stuff_classes``.
 
         Args:
             metadata: a dataset's name, or its ``detectron2.data.Metadata``.
             all_names: a class such as "building, edifice" (ADE20K with 847 classes) names synonyms,
                 separated by comma and blank. The default uses the first only, or, where another
                 class has the same first name and is not the same in full, all in one name: "door,
-                open" and "door, closed" stay apart. True uses all as synonyms. The published
-                protocol keeps equal first names, so take a published list with
-                :meth:`from_benchmark`, which follows it.
+                open" and "door, closed" stay apart. True uses all as synonyms. A ``vocabulary``
+                that names a benchmark is read as :meth:`from_benchmark` does, in the published
+                protocol.
 
         Raises:
-            ValueError: unknown dataset, or one without ``stuff_classes``.
+            ValueError: unknown dataset, or one without words.
         """
-        classes = class_lists.read_metadata(metadata)
-        return cls(tuple(classes if all_names else class_lists.first_names(classes)))
+        words = metadata_words.metadata_vocabulary(metadata)
+        if isinstance(words, str) and words in class_lists.benchmark_names():
+            return cls.from_benchmark(words, all_names)
+        if words is not None:
+            return cls.coerce(words)
+        classes = metadata_words.read_metadata(metadata)
+        return cls(tuple(classes if all_names else metadata_words.first_names(classes)))
 
     @classmethod
     def coerce(
@@ -236,6 +246,8 @@ class Vocabulary:
         A string is the name of a benchmark; or of a dataset that is registered in Detectron2, such
         as "storybook_val" (see :meth:`from_metadata`); or a file, if it ends in .txt or .json, or
         if it has another ending or a folder in it and is there; or else words for :meth:`parse`.
+        A benchmark or dataset means the first name of each class; "ade20k_847:all" means all names,
+        of which the best counts, and "ade20k_847:mean" all with their embeddings averaged.
 
         Args:
             words: a Vocabulary, returned as it is if nothing changes, such a string, a path, a
@@ -261,13 +273,18 @@ class Vocabulary:
     def _from_anything(cls, words: Any) -> Vocabulary:
         if isinstance(words, os.PathLike):
             return cls.from_file(words)
-        if isinstance(words, str) and words in class_lists.benchmark_names():
-            return cls.from_benchmark(words)
-        if class_lists.is_dataset(words):
-            return cls.from_metadata(words)
         if not isinstance(words, str):
-            return cls.from_names(words)
-        if _looks_like_file(words):
+            return (
+                cls.from_metadata(words)
+                if metadata_words.is_dataset(words)
+                else cls.from_names(words)
+            )
+        name, _, variant = words.partition(":")
+        if variant in _ALL_NAMES and (named := cls._from_list(name, all_names=True)):
+            return named.with_synonyms(_ALL_NAMES[variant])
+        if named := cls._from_list(words):
+            return named
+        if class_lists.looks_like_file(words):
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):
             raise ValueError(
@@ -275,10 +292,9 @@ class Vocabulary:
             )
         return cls.parse(words)
 
-
-def _looks_like_file(text: str) -> bool:
-    stem, ending = os.path.splitext(text.strip().lower())
-    if ending in (".txt", ".json"):
-        return True
-    # A bare word stays a word even where a file of that name happens to lie.
-    return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))
+    @classmethod
+    def _from_list(cls, name: str, all_names: bool = False) -> Vocabulary | None:
+        """The words of a benchmark or a registered dataset, None if the name is of neither."""
+        if name in class_lists.benchmark_names():
+            return cls.from_benchmark(name, all_names)
+        return cls.from_metadata(name, all_names) if metadata_words.is_dataset(name) else None

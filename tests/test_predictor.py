@@ -160,9 +160,7 @@ def test_huge_pictures_keep_their_labels_but_smaller_scores(predictor, monkeypat
     monkeypatch.setattr(predictor_module, "_MAX_SCORES", 3 * 60 * 90)
     result = predictor(image, WORDS)
     assert result.scores.shape == (3, 60, 90)
-    assert result.labels.shape == (120, 180)
-    assert (result.labels[::2, ::2] == result.scores.argmax(0).numpy()).all()
-    assert (result.labels == whole.labels).mean() > 0.5
+    assert (result.labels == whole.labels).all()
 
 
 def test_more_than_255_classes_are_saved_in_16_bits(tmp_path):

@@ -2,22 +2,19 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage
 import torch
-from PIL import Image
 
 import fgaseg_d2
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
 from fgaseg_d2.data.storybook import SEEN_CLASSES, draw_scene
 from fgaseg_d2.data.storybook.vocabularies import SEEN
 from tests.conftest import ROOT
-from tests.demo_tools import demo, environment
+from tests.demo_tools import demo
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -36,7 +33,7 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "demo").symlink_to(ROOT / "demo")
     monkeypatch.chdir(tmp_path)
-    code = [block for block in blocks("python") if "my_data.py" not in block]
+    code = blocks("python")
     assert len(code) == 2
     for block in code:
         exec(compile(block, "README.md", "exec"), {})
@@ -48,27 +45,6 @@ def test_every_file_that_the_readme_names_is_there():
     assert len(links) > 5
     for name in (*links, *re.findall(r"(?:configs|demo|tools)/[\w/.]+\.(?:yaml|py)", README)):
         assert (ROOT / name).exists(), name
-
-
-def test_own_data_as_the_readme_says(tmp_path):
-    """Registers the README's my_data.py over a drawn data set, trains and evaluates it."""
-    (registration,) = [block for block in blocks("python") if "my_data.py" in block]
-    (tmp_path / "my_data.py").write_text(registration)
-    for number in range(4):
-        scene = draw_scene(number, 64, 64)
-        for split in ("train", "val"):
-            _write(tmp_path / f"pets/images/{split}/{number}.jpg", scene.image)
-            _write(tmp_path / f"pets/labels/{split}/{number}.png", scene.label % 3)
-    small = ("MODEL.DEVICE", "cpu", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "2",
-             "DATALOADER.NUM_WORKERS", "0", "INPUT.CROP.SIZE", "[64,64]")  # fmt: skip
-    config = ("--config-file", ROOT / "tests/data/small.yaml", "--import", "my_data.py")
-    clip = ("MODEL.CLIP.NAME", ROOT / "tests/data/clip/Small-ViT-8.json")
-    names = ("DATASETS.TRAIN", "('pets_train',)", "DATASETS.TEST", "('pets_val',)")
-    _train(tmp_path, *config, *names, "OUTPUT_DIR", "output/pets", *clip, *small)
-    _train(tmp_path, *config, "--eval-only", *names, *clip, *small,
-           "MODEL.WEIGHTS", "output/pets/model_final.pth", "OUTPUT_DIR", "output/eval")  # fmt: skip
-    results = json.loads((tmp_path / "output/eval/results.json").read_text())
-    assert "mIoU" in json.dumps(results)
 
 
 def test_a_photograph_at_the_real_size_says_that_the_weights_are_random(tmp_path):
@@ -116,20 +92,3 @@ def test_weights_of_the_package_are_whole_and_small(predictor):
     total = sum(p.numel() for p in predictor.model.parameters())
     assert f"{total:,} of {total:,} parameters" in predictor.weights_summary
     assert all(torch.isfinite(p).all() for p in predictor.model.parameters())
-
-
-def _write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def _train(folder, *arguments):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train_net.py"), *map(str, arguments)],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,5 +1,13 @@
-"""Registered datasets, and how their samples reach the model; importing registers Storybook."""
+"""Registered datasets, and how their samples reach the model.
 
+Importing registers Storybook and the benchmarks; nothing is read before a dataset is used.
+"""
+
+from fgaseg_d2.data.folders import register_folders
+from fgaseg_d2.data.registration import register_benchmarks
 from fgaseg_d2.data.storybook import register_storybook
 
 register_storybook()
+register_benchmarks()
+
+__all__ = ["register_benchmarks", "register_folders", "register_storybook"]

@@ -13,6 +13,7 @@ from detectron2.data import DatasetFromList, MapDataset, build_detection_test_lo
 from detectron2.utils import comm
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
+from fgaseg_d2.data.dataset_words import training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
 from fgaseg_d2.data.mapper import SemanticMapper
 from fgaseg_d2.data.seeding import derived_seed, seeded
@@ -228,22 +229,25 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         ValueError: the dataset cannot be used.
         FileNotFoundError: as the dataset's own loading function says.
     """
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise ValueError(f"expected TEST.IMS_PER_BATCH of 1 or more, got {cfg.TEST.IMS_PER_BATCH}.")
     return build_detection_test_loader(
         dataset_records(dataset_name),
         mapper=SemanticMapper(cfg, dataset_name, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
     )
 
 
 def check_train_datasets(cfg: CfgNode) -> None:
-    """Raise a ValueError unless DATASETS.TRAIN names registered datasets with classes."""
+    """Raise a ValueError unless DATASETS.TRAIN names registered datasets that can be trained on."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError(
             "DATASETS.TRAIN is empty; name the registered datasets to train on, such as "
             "DATASETS.TRAIN \"('storybook_train',)\""
         )
     for name in cfg.DATASETS.TRAIN:
-        LabelSpec.from_metadata(name)
+        training_vocabulary(LabelSpec.from_metadata(name))
 
 
 def with_legal_ignore_value(cfg: CfgNode) -> CfgNode:

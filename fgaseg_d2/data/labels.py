@@ -75,8 +75,8 @@ class LabelSpec:
                 raise ValueError(
                     f"{file_name}: expected label values 0 .. {len(self.classes) - 1} (the "
                     f"{len(self.classes)} stuff_classes of {self.dataset_name!r}) or the "
-                    f"ignore_label {self.ignore_label}, got {value}; correct the label file or "
-                    f"the metadata"
+                    f"ignore_label {self.ignore_label}, got {value}; correct the label file "
+                    f"(docs/OWN_DATASET.md has labels that count from 1), or set ignore_label"
                 )
 
 
@@ -101,7 +101,7 @@ def require_registered(dataset_name: str) -> None:
     hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
     raise ValueError(
         f"dataset {dataset_name!r} is not registered; {hint}. Register your own with "
-        "DatasetCatalog.register in a module given by --import"
+        "DATASETS.FOLDERS, or in a module given by --import"
     )
 
 
@@ -151,7 +151,7 @@ def read_label(file_name: str) -> np.ndarray:
     if label.ndim != 2 or label.dtype.kind not in "biu":
         raise ValueError(
             f"{file_name}: expected a label file of one integer channel, got {label.dtype} of "
-            f"shape {label.shape}; convert colours to class indices"
+            f"shape {label.shape}; convert colours to class indices as in docs/OWN_DATASET.md"
         )
     return label.astype(np.int32)
 

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.file_io import PathManager
 
+from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
 from fgaseg_d2.data.labels import (
     DEFAULT_IGNORE_LABEL,
     LabelSpec,
@@ -15,6 +16,7 @@ from fgaseg_d2.data.labels import (
     outside_classes,
     read_label,
 )
+from fgaseg_d2.data.resizing import ResizeShortestEdge
 from fgaseg_d2.files import read_image
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -48,13 +50,13 @@ class SemanticMapper:
                 whose ignored pixels are :func:`geometry_ignore` meanwhile.
             image_format: channel order of the result, "RGB" or "BGR".
             labels: what the label files may hold.
-            ignore_value: value of ignored pixels in the result.
+            ignore_value: value of ignored pixels in the result, in training.
             vocabulary: handed to the model with every sample; None leaves the choice to the model.
 
         Raises:
-            ValueError: ignore_value is a class index.
+            ValueError: ignore_value is a class index, in training.
         """
-        if ignore_value != outside_classes(ignore_value, len(labels.classes)):
+        if is_train and ignore_value != outside_classes(ignore_value, len(labels.classes)):
             raise ValueError(
                 f"expected MODEL.SEM_SEG_HEAD.IGNORE_VALUE outside the {len(labels.classes)} "
                 f"classes of {labels.dataset_name!r}, got {ignore_value}; set it to "
@@ -72,7 +74,8 @@ class SemanticMapper:
         """Read the arguments from a configuration.
 
         Args:
-            cfg: INPUT and MODEL.SEM_SEG_HEAD.IGNORE_VALUE are used.
+            cfg: INPUT, MODEL.SEM_SEG_HEAD.IGNORE_VALUE, DATASETS.TEST and TEST_VOCABULARIES are
+                used.
             dataset_name: a registered dataset.
             is_train: whether to augment and to return the label.
         """
@@ -81,7 +84,7 @@ class SemanticMapper:
             augmentations = train_augmentations(cfg, geometry_ignore(labels))
         else:
             augmentations = [
-                T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")
+                ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")
             ]
         return {
             "is_train": is_train,
@@ -89,7 +92,9 @@ class SemanticMapper:
             "image_format": cfg.INPUT.FORMAT,
             "labels": labels,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-            "vocabulary": Vocabulary.from_metadata(dataset_name),
+            "vocabulary": (
+                training_vocabulary(labels) if is_train else evaluation_vocabulary(cfg, labels)
+            ),
         }
 
     def __call__(self, record: dict) -> dict:
@@ -129,9 +134,9 @@ class SemanticMapper:
         self.labels.check(label, label_file)
         inner_ignore = geometry_ignore(self.labels)
         label[label == self.labels.ignore_label] = inner_ignore
-        # Detectron2 resizes uint8 with Pillow, as it does the picture; other integers it cannot.
-        wide = inner_ignore != DEFAULT_IGNORE_LABEL
-        data = T.AugInput(image, sem_seg=label.astype(np.float32 if wide else np.uint8))
+        # uint8 where it suffices: Detectron2's own transforms know nothing wider.
+        narrow = inner_ignore == DEFAULT_IGNORE_LABEL
+        data = T.AugInput(image, sem_seg=label.astype(np.uint8) if narrow else label)
         self.augmentations(data)
         target = torch.from_numpy(data.sem_seg.astype(np.int64))
         target[target == inner_ignore] = self.ignore_value
@@ -152,7 +157,7 @@ def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[T.Augmentation 
         ignore_value: value of ignored and padded pixels of the label.
     """
     augmentations: list[T.Augmentation | T.Transform] = [
-        T.ResizeShortestEdge(
+        ResizeShortestEdge(
             cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
         )
     ]

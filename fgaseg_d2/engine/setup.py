@@ -11,13 +11,14 @@ from torch import nn
 
 from fgaseg_d2.config_files import find_config, load_config
 from fgaseg_d2.data.build import check_train_datasets
-from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
+from fgaseg_d2.engine.testing import check_test_sets
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """Import the user's modules, load the configuration, and start the logs in OUTPUT_DIR.
+    """Import modules, load the configuration, register its datasets, start logs in OUTPUT_DIR.
 
     Args:
         args: ``imports``, ``config_file``, ``opts``, ``eval_only`` and ``resume`` of train_net.py.
@@ -36,6 +37,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     args.config_file = str(find_config(args.config_file))
     last = _last_checkpoint(args.config_file, args.opts) if args.resume else None
     cfg = load_config(args.config_file, args.opts, weights=last)
+    register_configured(cfg)
     check_datasets(cfg, args.eval_only)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
@@ -54,11 +56,15 @@ def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
 
 
 def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
-    """Raise a ValueError unless the datasets that are needed are registered and have classes.
+    """Check that the datasets that are needed are registered, with fitting words.
 
     Args:
         cfg: DATASETS is used.
         eval_only: whether DATASETS.TEST must name one; otherwise DATASETS.TRAIN must.
+
+    Raises:
+        ValueError: they are not.
+        FileNotFoundError: as the loading functions of DATASETS.TEST say.
     """
     if not eval_only:
         check_train_datasets(cfg)
@@ -67,5 +73,4 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
             "DATASETS.TEST is empty; name the registered datasets to evaluate on, such as "
             "DATASETS.TEST \"('storybook_val',)\""
         )
-    for name in cfg.DATASETS.TEST:
-        LabelSpec.from_metadata(name)
+    check_test_sets(cfg)

@@ -1,37 +1,52 @@
-"""Evaluates weights and leaves the figures where scripts find them."""
+"""Evaluates weights and leaves the figures where scripts and people find them."""
 
 import logging
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from torch import Tensor, nn
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.files import write_json
+from fgaseg_d2.data.dataset_words import evaluation_vocabulary, with_test_set
+from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.engine.run_description import describe_run
+from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
+from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
+from fgaseg_d2.evaluation.report import Evaluation, write_report
+from fgaseg_d2.evaluation.tally import Extras
+from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate(cfg: CfgNode, trainer: type[DefaultTrainer], resume: bool = False) -> dict[str, Any]:
-    """Evaluate a model on DATASETS.TEST and write OUTPUT_DIR/results.json.
+def evaluate(
+    cfg: CfgNode, trainer: type[DefaultTrainer], resume: bool = False, config_file: str = ""
+) -> dict[str, Any]:
+    """Evaluate a model on each of DATASETS.TEST and write the results into OUTPUT_DIR.
+
+    The files are written anew after each test set, so that an interruption loses none that is
+    finished. See :mod:`fgaseg_d2.evaluation.report` for what they are.
 
     Args:
         cfg: complete configuration.
         trainer: says how model, loaders and evaluators are built.
         resume: take the last checkpoint of OUTPUT_DIR, if there is one, instead of MODEL.WEIGHTS.
+        config_file: where the configuration came from, for the files.
 
     Returns:
-        Results by dataset, task and metric, in percent; empty on all ranks but the first.
+        Figures by dataset and metric, in percent; empty on all ranks but the first.
 
     Raises:
         FileNotFoundError: no such weights, or a file of a dataset is missing.
         ValueError: weights or a dataset that cannot be used.
     """
+    check_test_sets(cfg)
     model = trainer.build_model(cfg)
     checkpointer = FGASegCheckpointer(
         model, cfg.OUTPUT_DIR, allow_partial=cfg.MODEL.WEIGHTS_PARTIAL
@@ -39,21 +54,119 @@ def evaluate(cfg: CfgNode, trainer: type[DefaultTrainer], resume: bool = False) 
     if not cfg.MODEL.WEIGHTS and not (resume and checkpointer.has_checkpoint()):
         logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was not trained")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    results = trainer.test(cfg, model)
+    run = describe_run(cfg, config_file)
+    by_task, figures, page = {}, {}, ""
+    for name in cfg.DATASETS.TEST:
+        part = with_test_set(cfg, name)
+        evaluator = trainer.build_evaluator(part, name)
+        if isinstance(evaluator, SegmentationEvaluator) and evaluator.writer is not None:
+            evaluator.writer.run.update(run)
+        results = trainer.test(part, model, [evaluator])
+        if comm.is_main_process():
+            evaluation = _evaluation(name, results, evaluator, run)
+            page = write_report(cfg.OUTPUT_DIR, evaluation)
+            by_task[name], figures[name] = results, dict(evaluation.results)
     if not comm.is_main_process():
         return {}
-    verify_results(cfg, results)
-    if len(cfg.DATASETS.TEST) == 1:
-        results = {cfg.DATASETS.TEST[0]: results}
-    path = os.path.join(cfg.OUTPUT_DIR, "results.json")
-    write_json(path, _without_nan(results))
-    logger.info("Results written to %s", path)
-    return dict(results)
+    logger.info("Results are in %s:\n%s", os.path.join(cfg.OUTPUT_DIR, "results.md"), page)
+    # As DefaultTrainer.test returns them: without the dataset's name if there is only one.
+    verify_results(cfg, by_task if len(by_task) > 1 else next(iter(by_task.values())))
+    return figures
 
 
-def _without_nan(value: Any) -> Any:
-    """Replace what JSON cannot say (no number: a class that does not occur) by null."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    number = float(value)
-    return number if math.isfinite(number) else None
+def check_test_sets(cfg: CfgNode) -> None:
+    """Find what is missing of any test set before hours are spent on another.
+
+    Args:
+        cfg: DATASETS.TEST and TEST are used.
+
+    Raises:
+        FileNotFoundError: a test set, or a file of it, is not there.
+        ValueError: a test set that cannot be used, or a value of TEST that does not fit.
+    """
+    view_scales(cfg)
+    for name in cfg.DATASETS.TEST:
+        evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
+        truth = GroundTruth.from_metadata(name, cfg.TEST.UNSEEN_CLASSES)
+        files = [file for pair in truth.files.items() for file in pair]
+        # Other schemes are addresses, which are fetched when they are read.
+        missing = [file for file in files if "://" not in file and not os.path.isfile(file)]
+        if missing:
+            raise FileNotFoundError(
+                f"dataset {name!r}: {len(missing)} of {len(files)} files do not exist: "
+                f"{shortened(missing, 3)}; check DETECTRON2_DATASETS and how it was prepared"
+            )
+
+
+def build_evaluator(cfg: CfgNode, dataset_name: str) -> SegmentationEvaluator:
+    """Build the evaluator of a registered dataset.
+
+    Args:
+        cfg: TEST and OUTPUT_DIR are used.
+        dataset_name: name in the DatasetCatalog. Without an ``ignore_label`` it gets the default of
+            :class:`~fgaseg_d2.data.labels.LabelSpec`.
+
+    Raises:
+        ValueError: the dataset cannot be evaluated.
+        FileNotFoundError: as the dataset's own loading function says.
+    """
+    truth = GroundTruth.from_metadata(dataset_name, cfg.TEST.UNSEEN_CLASSES)
+    folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "predictions")
+    return SegmentationEvaluator(
+        truth,
+        Extras(cfg.TEST.BOUNDARY_IOU, cfg.TEST.OLD_MIOU_RULE),
+        PredictionWriter(folder, truth) if cfg.TEST.SAVE_PREDICTIONS else None,
+    )
+
+
+class LabelOutput(nn.Module):
+    """A model that is asked for labels; one that knows only scores gives these.
+
+    Args:
+        model: list of dicts -> list of dicts.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.train(model.training)
+
+    def forward(self, batched_inputs: Sequence[Mapping]) -> list[dict[str, Tensor]]:
+        """Segment; see the model."""
+        return self.model([{**item, "output": "labels"} for item in batched_inputs])
+
+
+def model_for_test(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """Let a model give labels, averaged over several views where TEST.AUG says so."""
+    if cfg.TEST.AUG.ENABLED:
+        model = AveragedViews(model, view_scales(cfg), cfg.TEST.AUG.FLIP)
+    return LabelOutput(model)
+
+
+def view_scales(cfg: CfgNode) -> tuple[float, ...]:
+    """TEST.AUG.MIN_SIZES as factors on INPUT.MIN_SIZE_TEST.
+
+    Raises:
+        ValueError: no sizes, or a size that is not above 0.
+    """
+    sizes = tuple(cfg.TEST.AUG.MIN_SIZES)
+    if cfg.TEST.AUG.ENABLED and (not sizes or min(sizes) <= 0 or cfg.INPUT.MIN_SIZE_TEST <= 0):
+        raise ValueError(
+            "expected TEST.AUG.MIN_SIZES with sizes above 0, such as (512,640,768), and "
+            f"INPUT.MIN_SIZE_TEST above 0, got {sizes} and {cfg.INPUT.MIN_SIZE_TEST}"
+        )
+    return tuple(size / max(cfg.INPUT.MIN_SIZE_TEST, 1) for size in sizes)
+
+
+def _evaluation(name: str, results: Mapping, evaluator: Any, run: Mapping) -> Evaluation:
+    """What an evaluator found, with more where it is our own."""
+    figures: dict[str, float] = {}
+    for task, values in results.items():
+        prefix = "" if task == "sem_seg" else f"{task}/"
+        figures |= {f"{prefix}{key}": float(value) for key, value in values.items()}
+    if not isinstance(evaluator, SegmentationEvaluator):
+        return Evaluation(name, figures, run=run)
+    tally, truth = evaluator.tally, evaluator.truth
+    return Evaluation(
+        name, figures, len(tally.pictures), len(truth.files), run, tally.per_class(truth)
+    )

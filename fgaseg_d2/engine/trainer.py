@@ -23,8 +23,8 @@ from fgaseg_d2.data.build import (
 from fgaseg_d2.data.seeding import seeded
 from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
 from fgaseg_d2.engine.optimizer import build_optimizer
+from fgaseg_d2.engine.testing import build_evaluator, model_for_test
 from fgaseg_d2.engine.train_loop import TrainLoop
-from fgaseg_d2.evaluation.sem_seg import build_sem_seg_evaluator
 from fgaseg_d2.precision import amp_dtype
 
 
@@ -124,8 +124,8 @@ class FGASegTrainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Build an evaluator; see :func:`fgaseg_d2.evaluation.sem_seg.build_sem_seg_evaluator`."""
-        return build_sem_seg_evaluator(dataset_name, cfg.OUTPUT_DIR)
+        """Build an evaluator; see :func:`fgaseg_d2.engine.testing.build_evaluator`."""
+        return build_evaluator(cfg, dataset_name)
 
     @classmethod
     def test(
@@ -134,7 +134,7 @@ class FGASegTrainer(DefaultTrainer):
         model: nn.Module,
         evaluators: list[DatasetEvaluator] | None = None,
     ) -> OrderedDict:
-        """Evaluate a model on DATASETS.TEST.
+        """Evaluate a model on DATASETS.TEST, with TEST.AUG where that is enabled.
 
         Args:
             cfg: complete configuration.
@@ -146,7 +146,7 @@ class FGASegTrainer(DefaultTrainer):
         """
         # Ranks may get shares of different length, and the wrapper would wait for the others.
         plain = model.module if isinstance(model, DistributedDataParallel) else model
-        return super().test(cfg, plain, evaluators)
+        return super().test(cfg, model_for_test(cfg, plain), evaluators)
 
 
 def shared_seed(cfg: CfgNode) -> int:

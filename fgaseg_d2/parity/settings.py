@@ -169,6 +169,8 @@ def translate(config: str, opts: Sequence[str]) -> Settings:
     size, *words = _split(config.removesuffix(".yaml").rpartition("/")[2])
     # Trained, and by default tested, with pooling; weights come from the golden file's rule.
     values: dict[str, Any] = {f"{_FGA}POOLING_TEST": [2, 2], "MODEL.CLIP.PRETRAINED": ""}
+    # Everything is to be computed anew.
+    values["MODEL.CLIP.TEXT_CACHE_SIZE"] = 0
     for word in words:
         values |= word
     if len(opts) % 2:

@@ -8,6 +8,7 @@ from PIL import Image
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data.labels import LabelSpec, read_label
 from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.seeding import seeded
 from tests import datasets
 from tests.conftest import config
 
@@ -70,6 +71,95 @@ def test_picture_and_label_stay_aligned(blocks, size):
     assert wrong.float().mean() < (0.001 if size == 48 else 0.04)
 
 
+def ramp(folder, wide):
+    """A picture whose label at every pixel says what its brightness is."""
+    columns = np.tile(np.arange(201), (97, 1))
+    image = np.repeat(columns.astype(np.uint8)[..., None], 3, -1)
+    label = columns.astype(np.uint16 if wide else np.uint8)
+    return datasets.write_pair(folder, "ramp", image, label)
+
+
+@pytest.mark.parametrize("size", [31, 48, 73, 150, 200])
+@pytest.mark.parametrize("count", [201, 300])
+def test_labels_are_taken_at_the_centre_of_every_pixel(tmp_path, size, count):
+    """In 8 and in 16 bits: a grid half a pixel off would show in every column."""
+    cfg = small_config(
+        *("INPUT.MIN_SIZE_TRAIN", (size,), "INPUT.CROP.ENABLED", False),
+        *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 65535),
+    )
+    classes = [f"class {index}" for index in range(count)]
+    with datasets.registered("ramp", [ramp(tmp_path, count > 255)], stuff_classes=classes):
+        sample = SemanticMapper(cfg, "ramp")(ramp(tmp_path, count > 255))
+    brightness, label = sample["image"][0].long(), sample["sem_seg"]
+    assert label.shape[0] == size
+    # Bilinear filtering blends at the two borders only.
+    assert (brightness - label)[:, 4:-4].abs().max() <= 0.5 * 97 / size
+
+
+def test_sixteen_bits_get_the_geometry_of_eight(tmp_path):
+    """Crops, flips and padding too: the same seed gives the same label in both widths."""
+    cfg = small_config(
+        *("INPUT.MIN_SIZE_TRAIN", (40, 70, 120), "INPUT.CROP.SIZE", [80, 90]),
+        *("INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75, "INPUT.COLOR_AUG_SSD", True),
+        *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 65535),
+    )
+    samples = {}
+    for count in (201, 300):
+        classes = [f"class {index}" for index in range(count)]
+        record = ramp(tmp_path, count > 255)
+        with datasets.registered("ramp", [record], stuff_classes=classes):
+            mapper = SemanticMapper(cfg, "ramp")
+            for seed in range(12):
+                with seeded(seed):
+                    samples[count, seed] = mapper(record)
+    padded = 0
+    for seed in range(12):
+        narrow, wide = samples[201, seed], samples[300, seed]
+        assert narrow["sem_seg"].shape == (80, 90)
+        assert torch.equal(narrow["sem_seg"], wide["sem_seg"])
+        assert torch.equal(narrow["image"], wide["image"])
+        padded += (narrow["sem_seg"] == 65535).any().item()
+    assert 0 < padded < 12
+
+
+@pytest.mark.parametrize("shape", [(1, 900), (700, 1), (3, 3)])
+@pytest.mark.parametrize("is_train", [True, False])
+def test_pictures_of_any_shape(tmp_path, shape, is_train):
+    record = datasets.write_pair(
+        tmp_path, "line", np.zeros((*shape, 3), np.uint8), np.ones(shape, np.uint8)
+    )
+    cfg = small_config("INPUT.MAX_SIZE_TRAIN", 128, "INPUT.MAX_SIZE_TEST", 128)
+    with datasets.registered("line", [record]):
+        sample = SemanticMapper(cfg, "line", is_train=is_train)(record)
+    assert min(sample["image"].shape) >= 1
+    if is_train:
+        assert sample["image"].shape[1:] == sample["sem_seg"].shape == (64, 64)
+        assert set(sample["sem_seg"].unique().tolist()) <= {1, 255}
+
+
+def test_pictures_of_any_mode_and_labels_with_a_palette(tmp_path):
+    label = Image.fromarray(np.full((48, 64), 2, np.uint8)).convert("P")
+    label.putpalette([255, 0, 0, 0, 255, 0, 9, 9, 200])
+    pictures = {
+        "grey.png": Image.fromarray(np.full((48, 64), 77, np.uint8)),
+        "alpha.png": Image.new("RGBA", (64, 48), (10, 20, 30, 255)),
+        "palette.png": Image.new("RGB", (64, 48), (1, 2, 3)).convert("P"),
+        "deep.png": Image.fromarray(np.full((48, 64), 77 * 257, np.uint16)),
+        "bits.png": Image.new("1", (64, 48)),
+        "cmyk.jpg": Image.new("CMYK", (64, 48)),
+    }
+    label.save(tmp_path / "label.png")
+    for name, picture in pictures.items():
+        picture.save(tmp_path / name)
+        record = {"file_name": str(tmp_path / name)}
+        record["sem_seg_file_name"] = str(tmp_path / "label.png")
+        with datasets.registered("modes", [record]):
+            sample = SemanticMapper(small_config("INPUT.CROP.ENABLED", False), "modes")(record)
+        assert sample["image"].shape == (3, 48, 64) and (sample["sem_seg"] == 2).all(), name
+        if name in ("grey.png", "deep.png"):
+            assert (sample["image"] == 77).all()
+
+
 def test_colour_change_leaves_the_label_alone(blocks):
     plain = small_config("INPUT.RANDOM_FLIP", "none", "INPUT.CROP.SIZE", [48, 64])
     changed = small_config(
@@ -98,6 +188,56 @@ def test_crop_avoids_one_class_over_all(tmp_path):
         mapper = SemanticMapper(cfg, "half")
         shares = [(mapper(record)["sem_seg"] == 0).float().mean() for _ in range(20)]
     assert sum(share < 0.9 for share in shares) >= 19
+
+
+def test_a_crop_is_drawn_ten_times_at_most(tmp_path, monkeypatch):
+    """Nothing but one class: the tenth crop is taken as it is."""
+    record = datasets.write_pair(
+        tmp_path, "one", np.zeros((64, 128, 3), np.uint8), np.zeros((64, 128), np.uint8)
+    )
+    cfg = small_config(
+        *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.5),
+        *("INPUT.RANDOM_FLIP", "none", "INPUT.CROP.SIZE", [32, 32]),
+    )
+    drawn = []
+    randint = np.random.randint
+    monkeypatch.setattr(
+        np.random, "randint", lambda *args, **kw: drawn.append(args) or randint(*args, **kw)
+    )
+    with datasets.registered("one", [record]):
+        sample = SemanticMapper(cfg, "one")(record)
+    assert (sample["sem_seg"] == 0).all()
+    assert len(drawn) == 2 * 10  # a row and a column each
+
+
+def test_ignored_pixels_may_fill_a_crop(tmp_path):
+    """They are no class: the limit is a share of the labelled pixels."""
+    label = np.full((64, 64), 255, np.uint8)
+    label[:8, ::2], label[:8, 1::2] = 0, 1
+    record = datasets.write_pair(tmp_path, "most", np.zeros((64, 64, 3), np.uint8), label)
+    cfg = small_config(
+        *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75),
+        *("INPUT.CROP.SIZE", [32, 32]),
+    )
+    with datasets.registered("most", [record]):
+        mapper = SemanticMapper(cfg, "most")
+        tops = [(mapper(record)["sem_seg"] != 255).any().item() for _ in range(20)]
+    # One crop in four shows the labelled rows; ten tries find one nearly always.
+    assert sum(tops) >= 15
+
+
+def test_the_published_training_input():
+    """The values of the authors' configuration, in base.yaml for both sizes of CLIP."""
+    for name in ("vitb16_384", "vitl14_336"):
+        cfg = config(f"configs/fgaseg/{name}.yaml")
+        assert cfg.DATASETS.TRAIN == ("coco_stuff_train",)
+        assert cfg.INPUT.MIN_SIZE_TRAIN == (384,) and cfg.INPUT.FORMAT == "RGB"
+        assert cfg.INPUT.CROP.ENABLED and list(cfg.INPUT.CROP.SIZE) == [384, 384]
+        assert cfg.INPUT.CROP.TYPE == "absolute" and cfg.INPUT.COLOR_AUG_SSD
+        assert cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA == 1.0
+        assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (640, 2560)
+        clip = cfg.SOLVER.CLIP_GRADIENTS
+        assert clip.ENABLED and (clip.CLIP_TYPE, clip.CLIP_VALUE) == ("full_model", 0.01)
 
 
 def test_format_bgr(blocks):

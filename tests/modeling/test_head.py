@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from fgaseg_d2.modeling.fgaseg.head import REJECTED, best_classes
 from fgaseg_d2.modeling.fgaseg.losses import FGASegCriterion
 from fgaseg_d2.modeling.fgaseg.supplementation import convolve_by_text
+from fgaseg_d2.modeling.layers import chunks
+from fgaseg_d2.modeling.layers.similarity import cosine_maps
 from tests.conftest import build_small
 
 FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 2)
@@ -71,6 +73,62 @@ def test_early_rejection_leaves_the_kept_classes_as_they_are():
     survived = (kept != REJECTED).any(3).any(2)
     assert 2 <= survived.sum() < 12
     torch.testing.assert_close(kept[survived], everything[survived], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [256, 3])
+def test_kept_classes_are_the_best_by_the_cosine_somewhere(limit):
+    model = build_small("MODEL.FGASEG.KEEP_CLASSES", 2, "MODEL.FGASEG.MAX_CLASSES", limit)
+    maps, text = features(model, images=2), texts(30)
+    head = model.sem_seg_head
+    with torch.no_grad():
+        logits = head(maps, text)["logits"]
+        similarity = cosine_maps(head.p2tformer(text, maps["dense"]), maps["dense"])
+    places = similarity.permute(0, 2, 3, 1).flatten(0, 2)
+    wanted = set(places.argsort(dim=1, descending=True)[:, :2].flatten().tolist())
+    assert 3 < len(wanted) < 30
+    for image, own in zip(logits, similarity, strict=True):
+        kept = set((image != REJECTED).any(2).any(1).nonzero().flatten().tolist())
+        strongest = sorted(wanted, key=lambda c: own[c].max().item(), reverse=True)
+        assert kept == set(strongest[:limit])
+
+
+def test_keeping_as_many_classes_as_there_are_changes_nothing(small):
+    maps, text = features(small), texts(7)
+    model = build_small("MODEL.FGASEG.KEEP_CLASSES", 7)
+    with torch.no_grad():
+        expected = small.sem_seg_head(maps, text)["logits"]
+        assert torch.equal(model.sem_seg_head(maps, text)["logits"], expected)
+    model.train()
+    model.sem_seg_head.keep_classes = 1
+    assert model.sem_seg_head(maps, text)["logits"].min() > REJECTED
+
+
+@pytest.mark.parametrize("classes", [1, 5, 300])
+def test_chunks_of_classes_do_not_change_the_logits(monkeypatch, small, classes):
+    """One class at a time, about three at a time, and, with gradients, all at once."""
+    maps, text = features(small, 48, 104, images=2), texts(classes)
+    whole = small.sem_seg_head(maps, text)["logits"].detach()
+    for budget in (1, 6 * 78 * 32):
+        monkeypatch.setitem(chunks._ELEMENTS, "cpu", budget)
+        with torch.no_grad():
+            logits = small.sem_seg_head(maps, text)["logits"]
+        torch.testing.assert_close(logits, whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("opts", [(), FAST])
+def test_recomputed_activations_change_no_gradient(monkeypatch, opts):
+    monkeypatch.setitem(chunks._ELEMENTS, "cpu", 2 * 64 * 32)
+    gradients = []
+    for checkpointing in (False, True):
+        model = build_small(*opts, "MODEL.FGASEG.GRADIENT_CHECKPOINTING", checkpointing).train()
+        maps = {name: part.requires_grad_() for name, part in features(model).items()}
+        outputs = model.sem_seg_head(maps, texts(5))
+        factors = [torch.linspace(-1, 1, x.numel()).view_as(x) for x in outputs.values()]
+        total = sum((x * f).sum() for x, f in zip(outputs.values(), factors, strict=True))
+        parameters = list(model.sem_seg_head.parameters())
+        gradients.append(torch.autograd.grad(total, (*parameters, *maps.values())))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
 
 
 def test_text_convolution_against_a_loop():
@@ -165,6 +223,8 @@ def test_unknown_losses_are_refused(wrong):
         ("MODEL.FGASEG.ATTENTION_HEADS", 3, "ATTENTION_HEADS"),
         ("MODEL.FGASEG.WINDOW_SIZE", 0, "WINDOW_SIZE"),
         ("MODEL.FGASEG.MAX_CLASSES", 0, "MAX_CLASSES"),
+        ("MODEL.FGASEG.KEEP_CLASSES", -1, "KEEP_CLASSES"),
+        ("TEST.MAX_VIEWS", 0, "TEST.MAX_VIEWS"),
         ("MODEL.FGASEG.LOSS.AUX_WEIGHTS", [1.0], "three weights"),
         ("MODEL.FGASEG.PROMPT_TEMPLATES", "no blank", "PROMPT_TEMPLATES"),
         ("TEST.AMP_DTYPE", "float8", "TEST.AMP_DTYPE float16 or bfloat16"),

@@ -2,7 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
+from fgaseg_d2.modeling.inference import label_maps
+from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.modeling.inference.class_scores import reduce_entries
 from fgaseg_d2.modeling.inference.sliding_window import cut_views, merge_views, window_offsets
 
@@ -26,7 +30,8 @@ def test_merging_puts_pixels_back_where_they_were():
     image = torch.stack((y, x, y + x))
     views = cut_views(image, (60, 80), (36, 48), (24, 32))
     views[-1] = 0  # the whole view is resized: leave it out of the comparison
-    merged = merge_views(views, (60, 80), (36, 48), (24, 32))
+    # One after the other, as a generator that holds one at a time gives them.
+    merged = merge_views(iter(views), (60, 80), (36, 48), (24, 32))
     torch.testing.assert_close(merged, image / 2)
 
 
@@ -48,3 +53,96 @@ def test_background_wins_where_no_class_reaches_the_threshold():
     reduced = reduce_entries(scores, (0,), classes=2, background_threshold=0.5)
     assert reduced.argmax(0).tolist() == [[1, 0]]
     assert reduced[1].tolist() == [[0.5, 0.5]]
+
+
+def many_ties(kind, classes, height, width):
+    scores = torch.rand(classes, height, width, generator=torch.manual_seed(classes))
+    return {"free": scores, "steps": (scores * 4).round() / 4, "equal": scores * 0 + 0.5}[kind]
+
+
+@pytest.mark.parametrize("kind", ["free", "steps", "equal"])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((130, 40, 40), (131, 97)),
+        ((7, 24, 24), (301, 200)),
+        ((20, 96, 96), (50, 33)),
+        ((5, 64, 48), (64, 48)),
+        ((1, 4, 4), (9, 9)),
+        ((3, 30, 40), (300, 200)),
+    ],
+)
+@pytest.mark.parametrize("classes_at_a_time", [1, 3, 64])
+def test_labels_equal_the_argmax_of_all_scores(monkeypatch, kind, shape, size, classes_at_a_time):
+    """Bit for bit, also where scores are equal or differ by rounding only."""
+    scores = many_ties(kind, *shape)
+    whole = F.interpolate(scores[None], size, mode="bilinear").squeeze(0).argmax(0)
+    monkeypatch.setattr(label_maps, "_CHUNK", classes_at_a_time * size[0] * size[1])
+    labels = label_maps.best_classes([scores], size)
+    assert labels.dtype == torch.int32
+    assert torch.equal(labels, whole.to(torch.int32))
+
+
+def test_labels_of_several_maps_are_those_of_their_mean(monkeypatch):
+    maps = [many_ties("free", 40, 20, 30), many_ties("steps", 40, 33, 21)]
+    mean = sum(F.interpolate(part[None], (90, 70), mode="bilinear") for part in maps).squeeze(0) / 2
+    torch.testing.assert_close(label_maps.resize_scores(maps, (90, 70)), mean)
+    monkeypatch.setattr(label_maps, "_CHUNK", 1)
+    assert torch.equal(label_maps.best_classes(maps, (90, 70)), mean.argmax(0).to(torch.int32))
+
+
+def test_labels_never_hold_all_classes_at_the_size_of_the_picture(monkeypatch):
+    largest = 0
+    resize = F.interpolate
+
+    def watch(*arguments, **keywords):
+        nonlocal largest
+        result = resize(*arguments, **keywords)
+        largest = max(largest, result.numel())
+        return result
+
+    monkeypatch.setattr(label_maps, "_CHUNK", 8 * 300 * 400)
+    monkeypatch.setattr(label_maps.F, "interpolate", watch)
+    label_maps.best_classes([torch.rand(847, 6, 8)], (300, 400))
+    assert 0 < largest <= 8 * 300 * 400
+
+
+class Left(nn.Module):
+    """Two classes: what is in the picture, and its left half, at a resolution of its own."""
+
+    def forward(self, batch):
+        results = []
+        for item in batch:
+            scores = item["image"].clone()
+            scores[1, :, : scores.shape[2] // 2] += 1
+            side = round(8 * item["scale"])
+            scores = F.interpolate(scores[None], (side, side), mode="nearest").squeeze(0)
+            results.append(label_maps.requested_output(item, scores))
+        return results
+
+
+def test_averaging_over_mirrored_pictures_turns_the_scores_back():
+    image = torch.zeros(2, 8, 8)
+    image[0, :2, :3] = 1.0
+    (result,) = AveragedViews(Left(), [1.0], flip=True)([{"image": image}])
+    # The picture's own score stays in its place; what depends on the side is averaged out.
+    assert torch.equal(result["sem_seg"], torch.stack((image[0], torch.full((8, 8), 0.5))))
+
+
+def test_averaging_over_scales():
+    image = torch.rand(2, 8, 8)
+    model = AveragedViews(Left(), [1.0, 2.0], flip=False)
+    item = {"image": image, "height": 20, "width": 30}
+    (scores,), (labels,) = model([item]), model([{**item, "output": "labels"}])
+    expected = [
+        F.interpolate(Left()([{**item, "scale": scale, "output": "canvas"}])[0]["sem_seg"][None],
+                      (20, 30), mode="bilinear")
+        for scale in (1.0, 2.0)
+    ]  # fmt: skip
+    torch.testing.assert_close(scores["sem_seg"], sum(expected).squeeze(0) / 2)
+    assert torch.equal(labels["labels"], scores["sem_seg"].argmax(0).to(torch.int32))
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(ValueError, match="'scores', 'labels' or 'canvas' in the input, got 'map'"):
+        label_maps.requested_output({"image": torch.zeros(3, 2, 2), "output": "map"})

@@ -7,10 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fgaseg_d2.modeling.layers import chunks
 from fgaseg_d2.modeling.layers.attention import GuidedLinear, SplitQKVAttention, linear_attention
+from fgaseg_d2.modeling.layers.chunks import in_chunks
+from fgaseg_d2.modeling.layers.linear import MLP, Linear, linear
 from fgaseg_d2.modeling.layers.position import resize_grid_embedding, sine_encoding
 from fgaseg_d2.modeling.layers.similarity import cosine_maps
 from fgaseg_d2.modeling.layers.swin import GuidedSwinBlock
+from fgaseg_d2.modeling.layers.upsampling import DoubleConv, GuidedUpsample, Upsampling
 
 
 def test_split_attention_computes_what_the_packed_one_does():
@@ -26,7 +30,7 @@ def test_guided_linear_is_a_linear_of_both_together():
     layer, x, guidance = GuidedLinear(5, 3, 4), torch.randn(2, 6, 5), torch.randn(2, 1, 3)
     both = torch.cat((x, guidance.expand(-1, 6, -1)), dim=-1)
     expected = F.linear(both, layer.weight, layer.bias)
-    torch.testing.assert_close(layer(x, guidance), expected)
+    torch.testing.assert_close(layer(x, layer.guide(guidance)), expected)
 
 
 def test_linear_attention_against_the_quadratic_form_with_the_padding_laid_out():
@@ -59,7 +63,8 @@ def test_swin_block_attends_within_its_windows_only(height, width, shift):
     touched = x.clone()
     touched[0, 0, y, z, 0] += 1  # not all channels: LayerNorm would take that out
     with torch.no_grad():
-        change = (block(touched, guidance) - block(x, guidance)).abs().amax((0, 1, 4)) > 1e-9
+        guides = block.guide(guidance)
+        change = (block(touched, guides) - block(x, guides)).abs().amax((0, 1, 4)) > 1e-9
 
     def same_window(position, other, length):
         # The cyclic shift takes the first `shift` positions out of the windows they touch.
@@ -93,3 +98,127 @@ def test_cosine_maps_against_torch():
     expected = F.cosine_similarity(text[:, :, :, None, None], dense[:, None], dim=2)
     torch.testing.assert_close(cosine_maps(text, dense), expected)
     torch.testing.assert_close(cosine_maps(text[0], dense)[0], expected[0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 9), (5, 3)])
+def test_swin_attention_against_shifted_masked_windows(height, width):
+    """As the paper writes it: pad, shift in a circle, mask what was not together before."""
+    torch.manual_seed(0)
+    window, shift, heads = 4, 2, 2
+    block = GuidedSwinBlock(8, 4, heads, window, shift).double()
+    q, k, v = torch.randn(3, 2, 3, height, width, 8, dtype=torch.double).unbind(0)
+    bottom, right = -height % window, -width % window
+
+    def to_windows(x):
+        """... h w D -> ... windows window^2 D"""
+        x = F.pad(x, (0, 0, 0, right, 0, bottom)).roll((-shift, -shift), (-3, -2))
+        x = x.unflatten(-2, (-1, window)).unflatten(-4, (-1, window)).transpose(-4, -3)
+        return x.flatten(-3, -2).flatten(-4, -3)
+
+    # Where a token stood: its side of the circle's seam, and whether it is padding.
+    y, x = torch.arange(height + bottom), torch.arange(width + right)
+    seam = (y < shift).long()[:, None] * 2 + (x < shift).long()[None]
+    padding = ((y >= height)[:, None] | (x >= width)[None]).long() * 4
+    place = to_windows((seam + padding)[:height, :width, None].double())
+    real = to_windows(torch.ones(height, width, 1, dtype=torch.double))
+    together = (place == place.transpose(-1, -2)) & (real == real.transpose(-1, -2))
+
+    split = [to_windows(part).unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (q, k, v)]
+    out = F.scaled_dot_product_attention(*split, attn_mask=together[:, None])
+    out = out.transpose(-2, -3).flatten(-2)
+    rows = (height + bottom) // window
+    out = out.unflatten(-3, (rows, -1)).unflatten(-2, (window, window)).transpose(-4, -3)
+    out = out.flatten(-3, -2).flatten(-4, -3).roll((shift, shift), (-3, -2))
+    torch.testing.assert_close(block._attend(q, k, v), out[..., :height, :width, :])
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+def test_upsampling_is_two_convolutions_and_guidance_in_between(maps):
+    torch.manual_seed(0)
+    layer = GuidedUpsample(12, 16, 4).double()
+    x = torch.randn(2, maps, 3, 5, 12, dtype=torch.double)
+    guidance = torch.randn(2, 4, 6, 10, dtype=torch.double)
+    upsampled = layer.up(x.flatten(0, 1).permute(0, 3, 1, 2))
+    both = torch.cat((upsampled, guidance.repeat_interleave(maps, dim=0)), dim=1)
+    expected = layer.conv(both).permute(0, 2, 3, 1).unflatten(0, (2, maps))
+    actual = layer.guided_by(guidance)(x)
+    torch.testing.assert_close(actual, expected)
+    parameters = list(layer.parameters())
+    factor = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad((actual * factor).sum(), parameters),
+        torch.autograd.grad((expected * factor).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_upsampling_without_guidance():
+    up, conv = nn.ConvTranspose2d(6, 5, 2, stride=2), DoubleConv(5, 7)
+    x = torch.randn(1, 2, 4, 3, 6)
+    expected = conv(up(x.flatten(0, 1).permute(0, 3, 1, 2))).permute(0, 2, 3, 1).unsqueeze(0)
+    actual = Upsampling(up, conv, torch.empty(1, 0, 8, 6))(x)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("then", ["none", "relu", "gelu"])
+def test_linear_is_torchs_own(then):
+    activation = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}[then]
+    x, weight, bias = torch.randn(3, 7, 10), torch.randn(4, 20)[:, :10], torch.randn(4)
+    expected = activation(F.linear(x, weight, bias))
+    torch.testing.assert_close(linear(x, weight, bias, then), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(linear(x, weight, bias, then), expected, atol=1e-5, rtol=1e-5)
+        assert linear(x.double(), weight.double(), then=then).dtype == torch.double
+        with torch.autocast("cpu", torch.bfloat16):
+            assert linear(x, weight, bias, then).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_mlp_is_the_sequence_of_its_layers(activation):
+    layer, x = MLP(6, activation), torch.randn(2, 5, 6)
+    expected = nn.Sequential(*layer)(x)
+    torch.testing.assert_close(layer(x), expected)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_linear_like_another_shares_its_parameters():
+    layer = nn.Linear(3, 4, bias=False)
+    same = Linear.like(layer)
+    assert same.weight is layer.weight and same.bias is None
+
+
+@pytest.mark.parametrize(("length", "dim"), [(1, 1), (5, 1), (7, 2), (8, 2)])
+def test_chunks_give_what_the_whole_gives(monkeypatch, length, dim):
+    shape = [2, 3, 4]
+    shape[dim] = length
+    x, other = torch.randn(shape), torch.randn(shape)
+    monkeypatch.setitem(chunks._ELEMENTS, "cpu", 3 * x.numel() // length)
+    lengths = []
+
+    def function(x, missing, other):
+        assert missing is None
+        lengths.append(x.shape[dim])
+        return torch.stack((x * other, x), dim=-1)
+
+    with torch.no_grad():
+        actual = in_chunks(function, x, None, other, dim=dim)
+    assert torch.equal(actual, function(x, None, other))
+    assert lengths[:-1] == [3] * (length // 3) + [length % 3] * (length % 3 > 0)
+
+
+def test_chunks_with_gradients(monkeypatch):
+    x = torch.randn(2, 9, 3, requires_grad=True)
+    monkeypatch.setitem(chunks._ELEMENTS, "cpu", 4 * 2 * 3)
+    calls = []
+
+    def function(x):
+        calls.append(len(x))
+        return x.sin() * x
+
+    (expected,) = torch.autograd.grad(in_chunks(function, x).square().sum(), x)
+    assert len(calls) == 1
+    (actual,) = torch.autograd.grad(in_chunks(function, x, recompute=True).square().sum(), x)
+    assert len(calls) == 1 + 2 * 3
+    torch.testing.assert_close(actual, expected)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.engine import DefaultPredictor
+from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
 from tests.conftest import build_small, config
@@ -25,7 +26,10 @@ def segment(model, *inputs):
         return [result["sem_seg"] for result in model(list(inputs))]
 
 
-@pytest.mark.parametrize("opts", [(), FAST, SLIDING])
+KEEP = ("MODEL.FGASEG.KEEP_CLASSES", 2)
+
+
+@pytest.mark.parametrize("opts", [(), FAST, SLIDING, KEEP, (*SLIDING, "TEST.MAX_VIEWS", 3)])
 def test_a_batch_equals_its_pictures_one_by_one(opts):
     """Different sizes, shapes and words in one batch."""
     model = build_small(*opts)
@@ -39,6 +43,13 @@ def test_a_batch_equals_its_pictures_one_by_one(opts):
     for item, expected in zip(inputs, together, strict=True):
         (alone,) = segment(model, item)
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_views_in_several_passes_give_the_same():
+    item = {"image": picture(50, 80), "vocabulary": "cat,dog,sky"}
+    (together,) = segment(build_small(*SLIDING, "TEST.MAX_VIEWS", 100), item)
+    (in_turn,) = segment(build_small(*SLIDING, "TEST.MAX_VIEWS", 2), item)
+    torch.testing.assert_close(in_turn, together, atol=1e-5, rtol=1e-4)
 
 
 def test_pixels_come_back_where_they_belong():
@@ -181,3 +192,32 @@ def test_cuda_agrees_with_the_cpu():
     (expected,) = segment(model, item)
     (actual,) = segment(model.cuda(), item)
     torch.testing.assert_close(actual.cpu(), expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("opts", [(), FAST, SLIDING])
+def test_labels_and_canvas_belong_to_the_scores(opts):
+    model = build_small(*opts)
+    item = {"image": picture(50, 80), "vocabulary": "cat|kitten,dog,sky,sea", "height": 70}
+    with torch.no_grad():
+        scores, labels, canvas = model(
+            [item, {**item, "output": "labels"}, {**item, "output": "canvas"}]
+        )
+    assert torch.equal(labels["labels"], scores["sem_seg"].argmax(0).to(torch.int32))
+    assert labels["labels"].shape == (70, 80)
+    resized = F.interpolate(canvas["sem_seg"][None], (70, 80), mode="bilinear").squeeze(0)
+    torch.testing.assert_close(resized, scores["sem_seg"])
+
+
+@pytest.mark.parametrize(
+    ("opts", "sizes"), [((), [(32, 32), (48, 48)]), (SLIDING, [(96, 96), (144, 144)])]
+)
+def test_a_scale_changes_the_resolution_of_its_own_input_only(opts, sizes):
+    """Without windows CLIP's own input grows, with them the canvas; the windows stay."""
+    model = build_small(*opts)
+    item = {"image": picture(50, 80), "vocabulary": "cat,dog", "output": "canvas"}
+    plain, large = segment(model, item, {**item, "scale": 1.5})
+    assert [tuple(scores.shape[1:]) for scores in (plain, large)] == sizes
+    torch.testing.assert_close(segment(model, item)[0], plain, atol=1e-5, rtol=1e-4)
+    # The canvas never becomes smaller than a window.
+    small = segment(model, {**item, "scale": 0.5})[0]
+    assert small.shape[1:] == ((64, 64) if opts else (16, 16))

@@ -5,9 +5,8 @@ import logging
 import os
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from fgaseg_d2.data.catalog import datasets_root, replace_dataset
 
 from .classes import CLASS_IDS, IGNORE_LABEL, STUFF_CLASSES
 from .dataset import SPLITS, Settings, finished_scenes, split_folder
@@ -65,21 +64,17 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
         root: Folder that holds ``storybook/``; None takes the environment variable
             DETECTRON2_DATASETS, or ``datasets`` if it is not set.
     """
-    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
+    root = datasets_root(root)
     for name, (split, vocabulary) in DATASETS.items():
         folder = split_folder(root, split)
         labels = folder / vocabulary.folder
-        if name in DatasetCatalog:
-            DatasetCatalog.remove(name)
-        if name in MetadataCatalog:
-            MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_storybook, root, split, vocabulary))
-        MetadataCatalog.get(name).set(
+        replace_dataset(
+            name,
+            partial(load_storybook, root, split, vocabulary),
             stuff_classes=list(vocabulary.classes),
             stuff_colors=class_colours(vocabulary),
             unseen_classes=list(vocabulary.unseen),
             ignore_label=IGNORE_LABEL,
-            evaluator_type="sem_seg",
             image_root=str(folder / "images"),
             sem_seg_root=str(labels),
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...torchscript import is_torchscript, read_torchscript
 from ..layers.attention import SplitQKVAttention
+from ..layers.linear import Linear
 
 open_clip.add_model_config(Path(__file__).parent / "model_configs")
 
@@ -109,10 +110,12 @@ def build_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
 def split_attention(clip: nn.Module) -> None:
     """Give every transformer block of `clip` separate q, k and v parameters, in place."""
     for module in clip.modules():
-        if isinstance(module, ResidualAttentionBlock) and isinstance(
-            module.attn, nn.MultiheadAttention
-        ):
-            module.attn = SplitQKVAttention.from_packed(module.attn)
+        if isinstance(module, ResidualAttentionBlock):
+            if isinstance(module.attn, nn.MultiheadAttention):
+                module.attn = SplitQKVAttention.from_packed(module.attn)
+            for name, layer in module.mlp.named_children():
+                if type(layer) is nn.Linear:
+                    setattr(module.mlp, name, Linear.like(layer))
 
 
 def _resolve_name(name: str) -> str:

@@ -14,11 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .loading import build_tokenizer, load_clip, needed_pretrained
+from .prompts import encode_prompts
 from .templates import resolve_templates
+from .text_cache import TextCache, fingerprint
 
 logger = logging.getLogger(__name__)
 
 Entries = tuple[tuple[str, ...], ...]
+
+# Fewer prompts take less time than the digest of the weights that they are filed under.
+_MIN_PROMPTS_ON_DISK = 32
 
 
 class CLIPTextEncoder(nn.Module):
@@ -33,6 +38,8 @@ class CLIPTextEncoder(nn.Module):
         templates: sentences with one "{}".
         cache_size: vocabularies to keep.
         batch_size: prompts that go through the tower together, which bounds the memory.
+        disk_cache: keeps embeddings between runs, None for none.
+        gradient_checkpointing: recompute the blocks' activations in the backward pass.
     """
 
     @configurable
@@ -43,7 +50,8 @@ class CLIPTextEncoder(nn.Module):
         templates: Sequence[str],
         *,
         cache_size: int = 16,
-        batch_size: int = 1024,
+        batch_size: int = 256,
+        disk_cache: TextCache | None = None,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -64,6 +72,7 @@ class CLIPTextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.templates = tuple(templates)
         self.cache_size, self.batch_size = cache_size, batch_size
+        self.disk_cache = disk_cache
         self._cache: OrderedDict[tuple, Tensor] = OrderedDict()
 
     @classmethod
@@ -75,6 +84,9 @@ class CLIPTextEncoder(nn.Module):
             "clip": load_clip(clip_cfg.NAME, pretrained),
             "tokenizer": build_tokenizer(clip_cfg.NAME),
             "templates": resolve_templates(cfg.MODEL.FGASEG.PROMPT_TEMPLATES),
+            "disk_cache": TextCache(clip_cfg.TEXT_CACHE_SIZE * 2**20)
+            if clip_cfg.TEXT_CACHE_SIZE
+            else None,
             "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
         }
 
@@ -101,7 +113,7 @@ class CLIPTextEncoder(nn.Module):
         if key not in self._cache:
             # Embeddings first made in inference mode may serve a training step later.
             with torch.inference_mode(False), torch.no_grad():
-                self._cache[key] = self._encode(entries)
+                self._cache[key] = self._from_disk(entries)
         self._cache.move_to_end(key)
         while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
@@ -120,6 +132,22 @@ class CLIPTextEncoder(nn.Module):
         """Changes whenever an optimiser, a checkpoint or a move writes the parameters."""
         return tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
 
+    def _from_disk(self, entries: Entries) -> Tensor:
+        """Embeddings of an earlier run, or new ones, which are stored."""
+        prompts = len(self.templates) * sum(len(entry) for entry in entries)
+        # Weights that train change with every step.
+        if self.disk_cache is None or self.training or prompts < _MIN_PROMPTS_ON_DISK:
+            return self._encode(entries)
+        weight = next(self.parameters())
+        settings = entries, self.templates, _autocast_dtype(weight.device)
+        key = fingerprint(self.state_dict(), *settings)
+        stored = self.disk_cache.get(key)
+        if stored is not None:
+            return stored.to(weight.device)
+        embeddings = self._encode(entries)
+        self.disk_cache.put(key, embeddings)
+        return embeddings
+
     def _encode(self, entries: Entries) -> Tensor:
         # A name's prompts are encoded once, however many entries share it.
         names = list(dict.fromkeys(name for entry in entries for name in entry))
@@ -132,9 +160,7 @@ class CLIPTextEncoder(nn.Module):
                 "names if they look alike to the model.",
                 tokens.shape[1],
             )
-        embeddings = torch.cat(
-            [self.clip.encode_text(part, normalize=True) for part in tokens.split(self.batch_size)]
-        )
+        embeddings = encode_prompts(self.clip, tokens, self.batch_size)
         if len(self.templates) > 1:
             embeddings = F.normalize(
                 embeddings.unflatten(0, (-1, len(self.templates))).mean(1), dim=-1

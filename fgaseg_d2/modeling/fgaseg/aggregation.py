@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.attention import GuidedLinear, linear_attention
+from ..layers.chunks import in_chunks
+from ..layers.linear import MLP, Linear
 from ..layers.swin import GuidedSwinBlock
+from ..layers.upsampling import from_maps, to_maps
 
 FUSIONS = ("cat", "add")
+Padding = tuple[Tensor, Tensor, int]  # key and value of a token, and how many there are
 
 
 class Fusion(nn.Module):
@@ -28,7 +32,7 @@ class Fusion(nn.Module):
         super().__init__()
         if mode not in FUSIONS:
             raise ValueError(f"expected MODEL.FGASEG.FUSION 'cat' or 'add', got '{mode}'.")
-        self.project = nn.Linear(2 * dim, dim) if mode == "cat" else None
+        self.project = Linear(2 * dim, dim) if mode == "cat" else None
 
     def forward(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Two maps ... x dim -> ... x dim; without a local map (LCS off) x comes back."""
@@ -48,15 +52,18 @@ class MapEmbedding(nn.Module):
 
     def forward(self, similarity: Tensor) -> Tensor:
         """Embed every class's map alike."""
-        maps = self.conv(similarity.flatten(0, 1).unsqueeze(1))
-        return maps.permute(0, 2, 3, 1).unflatten(0, similarity.shape[:2]).contiguous()
+        maps = self.conv(to_maps(similarity.unsqueeze(-1)))
+        return from_maps(maps, similarity.shape[:2]).contiguous()
 
 
 class SpatialAggregation(nn.Module):
     """Two Swin blocks on every class map, the second shifted by half a window."""
 
-    def __init__(self, dim: int, guidance_dim: int, heads: int, window: int) -> None:
+    def __init__(
+        self, dim: int, guidance_dim: int, heads: int, window: int, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.guidance_norm = nn.LayerNorm(guidance_dim)
         self.block1 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=0)
         self.block2 = GuidedSwinBlock(dim, guidance_dim, heads, window, shift=window // 2)
@@ -64,7 +71,10 @@ class SpatialAggregation(nn.Module):
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D, guidance B x h x w x G -> class maps."""
         guidance = self.guidance_norm(guidance)
-        return self.block2(self.block1(x, guidance), guidance)
+        guides1, guides2 = self.block1.guide(guidance), self.block2.guide(guidance)
+        return in_chunks(
+            lambda x: self.block2(self.block1(x, guides1), guides2), x, recompute=self.recompute
+        )
 
 
 class ClassAggregation(nn.Module):
@@ -76,17 +86,20 @@ class ClassAggregation(nn.Module):
         heads: attention heads.
         pad_to: with fewer classes the sequence counts as padded to this length with a learned
             token, which the classes attend to.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
-    def __init__(self, dim: int, guidance_dim: int, heads: int, pad_to: int) -> None:
+    def __init__(
+        self, dim: int, guidance_dim: int, heads: int, pad_to: int, recompute: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.pad_to = heads, pad_to
+        self.heads, self.pad_to, self.recompute = heads, pad_to, recompute
         self.norm1 = nn.LayerNorm(dim)
         self.q = GuidedLinear(dim, guidance_dim, dim)
         self.k = GuidedLinear(dim, guidance_dim, dim)
-        self.v = nn.Linear(dim, dim)
+        self.v = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+        self.mlp = MLP(dim, "relu")
         self.pad_token = nn.Parameter(torch.zeros(dim))
         self.pad_guidance = nn.Parameter(torch.zeros(guidance_dim))
 
@@ -101,24 +114,35 @@ class ClassAggregation(nn.Module):
         Returns:
             B x T x h x w x D.
         """
-        pooled = _pool(x, pooling)
-        y = self.norm1(pooled).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
         guidance = guidance[:, None, None]
-        q, k, v = (
-            self._heads(part) for part in (self.q(y, guidance), self.k(y, guidance), self.v(y))
+        guides = self.q.guide(guidance), self.k.guide(guidance)
+        padding = self._padding(x.shape[1])
+        pooled = _pool(x, pooling)
+        # The classes of a position need each other, but positions do not: cut along the rows.
+        seen = in_chunks(
+            lambda rows: self._attend(rows, guides, padding),
+            pooled,
+            dim=2,
+            recompute=self.recompute,
         )
-        seen = linear_attention(q, k, v, extra=self._padding(x.shape[1])).flatten(-2).to(x.dtype)
-        pooled = pooled + seen.permute(0, 3, 1, 2, 4)
-        pooled = pooled + self.mlp(self.norm2(pooled))
-        return x + _unpool(pooled, x.shape[2:4])
+        return x + _unpool(seen, x.shape[2:4])
+
+    def _attend(self, x: Tensor, guides: tuple[Tensor, Tensor], padding: Padding) -> Tensor:
+        """At each position by itself: B x T x h x w x D -> the same shape."""
+        y = self.norm1(x).permute(0, 2, 3, 1, 4)  # B h w T D: the classes are the sequence
+        parts = self.q(y, guides[0]), self.k(y, guides[1]), self.v(y)
+        q, k, v = (self._heads(part) for part in parts)
+        seen = linear_attention(q, k, v, extra=padding).flatten(-2).to(x.dtype)
+        x = x + seen.permute(0, 3, 1, 2, 4)
+        return x + self.mlp(self.norm2(x))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1))
 
-    def _padding(self, classes: int) -> tuple[Tensor, Tensor, int]:
+    def _padding(self, classes: int) -> Padding:
         """Key and value of the padding token, and how often it stands in the sequence."""
         token = self.norm1(self.pad_token)
-        key, value = self.k(token, self.pad_guidance), self.v(token)
+        key, value = self.k(token, self.k.guide(self.pad_guidance)), self.v(token)
         return self._heads(key), self._heads(value), max(0, self.pad_to - classes)
 
 
@@ -134,6 +158,7 @@ class Aggregation(nn.Module):
         window: tokens a side of a Swin window.
         pad_to: see `ClassAggregation`.
         pooling_train, pooling_test: average pooling in front of the class attention.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -147,6 +172,7 @@ class Aggregation(nn.Module):
         pad_to: int,
         pooling_train: Sequence[int],
         pooling_test: Sequence[int],
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if heads < 1 or dim % heads:
@@ -161,10 +187,10 @@ class Aggregation(nn.Module):
         )
         self.text_guidance = nn.Sequential(nn.Linear(embed_dim, guidance_dim), nn.ReLU())
         self.spatial = nn.ModuleList(
-            SpatialAggregation(dim, guidance_dim, heads, window) for _ in range(layers)
+            SpatialAggregation(dim, guidance_dim, heads, window, recompute) for _ in range(layers)
         )
         self.classes = nn.ModuleList(
-            ClassAggregation(dim, guidance_dim, heads, pad_to) for _ in range(layers)
+            ClassAggregation(dim, guidance_dim, heads, pad_to, recompute) for _ in range(layers)
         )
 
     def forward(self, x: Tensor, text: Tensor, dense: Tensor) -> Tensor:
@@ -189,13 +215,11 @@ class Aggregation(nn.Module):
 def _pool(x: Tensor, pooling: tuple[int, int]) -> Tensor:
     if pooling == (1, 1):
         return x
-    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
-    return F.avg_pool2d(maps, pooling).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    return from_maps(F.avg_pool2d(to_maps(x), pooling), x.shape[:2])
 
 
 def _unpool(x: Tensor, size: Sequence[int]) -> Tensor:
     if x.shape[2:4] == tuple(size):
         return x
-    maps = x.flatten(0, 1).permute(0, 3, 1, 2)
-    maps = F.interpolate(maps, tuple(size), mode="bilinear", align_corners=True)
-    return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    maps = F.interpolate(to_maps(x), tuple(size), mode="bilinear", align_corners=True)
+    return from_maps(maps, x.shape[:2])

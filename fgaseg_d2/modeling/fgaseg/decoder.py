@@ -4,11 +4,13 @@ Letters: B images, T classes, D hidden channels, h w token grid.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ..layers.upsampling import DoubleConv, GuidedUpsample
+from ..layers.chunks import in_chunks
+from ..layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
 from .aggregation import Fusion
 
 
@@ -24,6 +26,7 @@ class Decoder(nn.Module):
         guidance_dims: channels they are projected to.
         fusion: how class maps and local maps meet, "cat" or "add".
         local: whether there are local maps.
+        recompute: compute activations again in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -34,8 +37,10 @@ class Decoder(nn.Module):
         guidance_dims: Sequence[int],
         fusion: str,
         local: bool,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.in_chunks = partial(in_chunks, recompute=recompute)
         self.guidance = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), nn.ReLU())
             for channels, out in zip(guidance_in, guidance_dims, strict=True)
@@ -52,20 +57,20 @@ class Decoder(nn.Module):
 
     def fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Class maps and local maps, both B x T x h x w x D -> the same shape."""
-        return x if local is None else self.fuse1(x, local)
+        return x if local is None else self.in_chunks(self.fuse1, x, local)
 
     def upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D -> B x T x 2h x 2w x D2."""
-        maps = _channels_last(self.up1(_to_maps(x), self.guidance[0](guidance)))
-        if local is not None:
-            local = _channels_last(self.local_up(_to_maps(local)))
-            maps = self.fuse2(maps, local)
-        return maps.unflatten(0, x.shape[:2])
+        up = self.up1.guided_by(self.guidance[0](guidance))
+        if local is None:
+            return self.in_chunks(up, x)
+        local_up = Upsampling(*self.local_up, guidance[:1, :0])
+        return self.in_chunks(lambda x, local: self.fuse2(up(x), local_up(local)), x, local)
 
     def classify(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x 2h x 2w x D2 -> logits B x T x 4h x 4w."""
-        maps = self.up2(_to_maps(x), self.guidance[1](guidance))
-        return self.logits(maps).squeeze(1).unflatten(0, x.shape[:2])
+        up = self.up2.guided_by(self.guidance[1](guidance))
+        return self.in_chunks(lambda x: _to_one(self.logits, up(x)), x)
 
 
 class EarlyRejection(nn.Module):
@@ -85,7 +90,7 @@ class EarlyRejection(nn.Module):
 
     def classify(self, point: int, x: Tensor) -> Tensor:
         """Auxiliary logits of class maps B x T x h x w x D at a point 0..2: B x T x h x w."""
-        return self.heads[point](_to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])
+        return in_chunks(lambda x: _to_one(self.heads[point], x), x)
 
     def survivors(self, point: int, x: Tensor) -> Tensor | None:
         """Classes that are among the best at any position of any image, or None if all are.
@@ -93,19 +98,26 @@ class EarlyRejection(nn.Module):
         Returns:
             Ascending indices into T.
         """
-        classes = x.shape[1]
-        if classes <= self.keep:
+        if x.shape[1] <= self.keep:
             return None
-        best = self.classify(point, x).topk(self.keep, dim=1).indices
-        kept = torch.zeros(classes, dtype=torch.bool, device=x.device)
-        kept[best.flatten()] = True
-        return kept.nonzero().squeeze(1)
+        return best_anywhere(self.classify(point, x), self.keep)
 
 
-def _to_maps(x: Tensor) -> Tensor:
-    """B x T x h x w x D -> (B T) x D x h x w, in channels-last memory: nothing is copied."""
-    return x.flatten(0, 1).permute(0, 3, 1, 2)
+def best_anywhere(maps: Tensor, keep: int) -> Tensor:
+    """The classes that are among the `keep` best at any position of any image.
+
+    Args:
+        maps: B x T x h x w.
+
+    Returns:
+        Ascending indices into T.
+    """
+    classes = maps.shape[1]
+    kept = torch.zeros(classes, dtype=torch.bool, device=maps.device)
+    kept[maps.topk(min(keep, classes), dim=1).indices.flatten()] = True
+    return kept.nonzero().squeeze(1)
 
 
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.permute(0, 2, 3, 1)
+def _to_one(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """B x T x h x w x D -> B x T x h x w, by a convolution to one channel."""
+    return conv(to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])

@@ -11,9 +11,10 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ..layers.chunks import in_chunks
 from ..layers.similarity import cosine_maps
 from .aggregation import Aggregation, Fusion, MapEmbedding
-from .decoder import Decoder, EarlyRejection
+from .decoder import Decoder, EarlyRejection, best_anywhere
 from .losses import T2PBranch
 from .p2tformer import P2Tformer
 from .supplementation import LocalSimilarity
@@ -32,6 +33,8 @@ class FGASegHead(nn.Module):
         fusion: fuses the embedded global and local maps, ... x D each.
         hidden_dim: D.
         max_classes: with more classes each image goes on with its best ones.
+        keep_classes: in inference only the classes go on that are among this many best, by the
+            cosine, at some position of some image; 0 for all. Approximate, for any weights.
         t2p: the T2P branch, None to leave it out.
         early_rejection: the auxiliary heads of the fast variant, None for the plain one.
     """
@@ -48,12 +51,17 @@ class FGASegHead(nn.Module):
         fusion: Fusion,
         hidden_dim: int,
         max_classes: int,
+        keep_classes: int = 0,
         t2p: T2PBranch | None = None,
         early_rejection: EarlyRejection | None = None,
     ) -> None:
         super().__init__()
         if max_classes < 1:
             raise ValueError(f"expected MODEL.FGASEG.MAX_CLASSES of 1 or more, got {max_classes}.")
+        if keep_classes < 0:
+            raise ValueError(
+                f"expected MODEL.FGASEG.KEEP_CLASSES of 0 or more, got {keep_classes}."
+            )
         self.p2tformer = p2tformer
         self.local_similarity = local_similarity
         self.embed_global = MapEmbedding(hidden_dim)
@@ -63,14 +71,14 @@ class FGASegHead(nn.Module):
         self.aggregation = aggregation
         self.guidance_up = guidance_up
         self.decoder = decoder
-        self.max_classes = max_classes
+        self.max_classes, self.keep_classes = max_classes, keep_classes
         self.t2p = t2p
         self.early_rejection = early_rejection
 
     @property
     def joint_classes(self) -> bool:
         """Whether the images of a batch share in inference which classes are dropped."""
-        return self.early_rejection is not None
+        return self.early_rejection is not None or self.keep_classes > 0
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict:
@@ -95,6 +103,7 @@ class FGASegHead(nn.Module):
                 fga.MAX_CLASSES,
                 fga.POOLING_TRAIN,
                 fga.POOLING_TEST,
+                fga.GRADIENT_CHECKPOINTING,
             ),
             "decoder": Decoder(
                 dim,
@@ -103,6 +112,7 @@ class FGASegHead(nn.Module):
                 fga.DECODER_GUIDANCE_DIMS,
                 fga.FUSION,
                 fga.LCS.ENABLED,
+                fga.GRADIENT_CHECKPOINTING,
             ),
             "guidance_up": nn.ModuleList(
                 (
@@ -113,6 +123,7 @@ class FGASegHead(nn.Module):
             "fusion": Fusion(dim, fga.FUSION),
             "hidden_dim": dim,
             "max_classes": fga.MAX_CLASSES,
+            "keep_classes": fga.KEEP_CLASSES,
             "t2p": T2PBranch(embed_dim) if fga.LOSS.T2P_WEIGHT else None,
             "early_rejection": EarlyRejection((dim, dim, fga.DECODER_DIMS[0]), fga.FAST.KEEP)
             if fga.FAST.ENABLED
@@ -129,13 +140,13 @@ class FGASegHead(nn.Module):
         Returns:
             "logits": B x T x 4h x 4w, -100 for classes that were dropped; in training also "t2p"
             (4h x 4w) and, in the fast variant, "aux0", "aux1" (h x w) and "aux2" (2h x 2w).
-            In inference the fast variant drops classes for all images together: give it the views
-            of one picture.
+            Where `joint_classes` says so, classes are dropped for all images together: give it the
+            views of one picture.
         """
         dense = features["dense"]
         aligned = self.p2tformer(text, dense)
         similarity = cosine_maps(aligned, dense)
-        kept = best_classes(similarity, self.max_classes)
+        kept = self._kept(similarity)
         if kept is not None:
             aligned, similarity = _take(aligned, kept), _take(similarity, kept)
 
@@ -150,15 +161,23 @@ class FGASegHead(nn.Module):
             outputs = {name: _scatter(maps, kept, len(text)) for name, maps in outputs.items()}
         return outputs
 
+    def _kept(self, similarity: Tensor) -> Tensor | None:
+        """The classes that each image goes on with, B x K, ascending; None if all may stay."""
+        if self.training or not self.keep_classes:
+            return best_classes(similarity, self.max_classes)
+        union = best_anywhere(similarity, self.keep_classes).expand(len(similarity), -1)
+        best = best_classes(_take(similarity, union), self.max_classes)
+        return union if best is None else union.gather(1, best)
+
     def _propagate(
         self, similarity: Tensor, text: Tensor, dense: Tensor, guidance: list[Tensor]
     ) -> dict[str, Tensor]:
         """Class maps from the similarities to the logits, through the three points of rejection."""
         local = None
-        x = self.embed_global(similarity)
+        x = in_chunks(self.embed_global, similarity)
         if self.local_similarity is not None:
-            local = self.embed_local(self.local_similarity(text, dense))
-            x = self.fusion(x, local)
+            local = in_chunks(self.embed_local, self.local_similarity(text, dense))
+            x = in_chunks(self.fusion, x, local)
         points = _RejectionPoints(self, similarity.shape[1], x.device)
         x, local, text = points.visit(0, x, local, text)
         x = self.decoder.fuse(self.aggregation(x, text, dense), local)

@@ -7,7 +7,7 @@ Letters: B images, T text entries, C joint embedding, K classes of a vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -16,13 +16,14 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...precision import amp_dtype
+from ...precision import amp_dtype, autocast
 from ...vocabulary import Vocabulary
 from ..clip.backbone import CLIPViT
 from ..clip.finetune import set_trainable
 from ..clip.text_encoder import CLIPTextEncoder
 from ..inference.class_scores import reduce_entries
-from ..inference.sliding_window import Size, cut_views, merge_views
+from ..inference.label_maps import requested_output
+from ..inference.sliding_window import Size, cut_views, merge_views, scaled
 from .losses import FGASegCriterion
 
 
@@ -43,6 +44,8 @@ class FGASeg(nn.Module):
         sampled_classes: see MODEL.FGASEG.LOSS.SAMPLED_CLASSES.
         max_classes: classes that the head can tell apart in one training step.
         sliding_window: canvas, window size and stride, or None to look at the picture whole.
+        max_views: views that go through the model together in inference, unless the head says
+            that the views of a picture belong together.
         autocast_dtype: autocast in inference, None for none.
         softmax_scores: scores are a softmax over the entries instead of a sigmoid of each.
     """
@@ -64,6 +67,7 @@ class FGASeg(nn.Module):
         sampled_classes: int = 0,
         max_classes: int = 256,
         sliding_window: tuple[Size, Size, Size] | None = None,
+        max_views: int = 8,
         autocast_dtype: torch.dtype | None = None,
         softmax_scores: bool = False,
     ) -> None:
@@ -79,7 +83,9 @@ class FGASeg(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.sampled_classes, self.max_classes = sampled_classes, max_classes
-        self.sliding_window = sliding_window
+        if max_views < 1:
+            raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
+        self.sliding_window, self.max_views = sliding_window, max_views
         self.autocast_dtype = autocast_dtype
         self.softmax_scores = softmax_scores
 
@@ -111,6 +117,7 @@ class FGASeg(nn.Module):
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
+            "max_views": cfg.TEST.MAX_VIEWS,
             "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
             if cfg.TEST.AMP_DTYPE
             else None,
@@ -133,65 +140,84 @@ class FGASeg(nn.Module):
         Args:
             batched_inputs: one dict a picture: "image" 3 x H x W, range 0..255, in the channel
                 order of INPUT.FORMAT; in training "sem_seg" H x W, class numbers or the ignore
-                value; optional "height" and "width" of the result (default: the picture's), and
-                "vocabulary", a `Vocabulary` or what `Vocabulary.coerce` takes.
+                value; optional "height" and "width" of the result (default: the picture's),
+                "vocabulary", a `Vocabulary` or what `Vocabulary.coerce` takes, "output", see below,
+                and "scale", a factor on the resolution at which the picture is looked at.
 
         Returns:
-            In training the weighted losses by name. In inference one dict a picture: "sem_seg",
-            K x height x width, scores in 0..1 of the vocabulary's `class_names`.
+            In training the weighted losses by name. In inference one dict a picture, by "output":
+            "scores" (the default) "sem_seg", K x height x width, scores in 0..1 of the vocabulary's
+            `class_names`; "canvas" the same at the model's own resolution; "labels" "labels",
+            height x width int32, the best classes, without all scores at that size in memory.
 
         Raises:
-            ValueError: there is no vocabulary, or a training batch with several.
+            ValueError: there is no vocabulary, a training batch with several, or no such output.
         """
         if self.training:
             return self._losses(batched_inputs)
         # Pictures with the same words share a pass; the classes that early rejection leaves would
         # depend on the neighbours in the batch, so the fast variant takes pictures one by one.
         results: list[dict] = [{}] * len(batched_inputs)
-        for vocabulary, indices in self._groups(batched_inputs):
+        for vocabulary, scale, indices in self._groups(batched_inputs):
             inputs = [batched_inputs[index] for index in indices]
-            for index, scores in zip(indices, self._segment(inputs, vocabulary), strict=True):
-                results[index] = {"sem_seg": scores}
+            segmented = self._segment(inputs, vocabulary, scale)
+            for index, item, scores in zip(indices, inputs, segmented, strict=True):
+                results[index] = requested_output(item, scores)
         return results
 
-    def _groups(self, inputs: Sequence[Mapping]) -> list[tuple[Vocabulary, list[int]]]:
+    def _groups(self, inputs: Sequence[Mapping]) -> list[tuple[Vocabulary, float, list[int]]]:
         groups: dict = {}
         alone = self.sem_seg_head.joint_classes
         for index, item in enumerate(inputs):
             vocabulary = _vocabulary_of(item, self.test_vocabulary)
-            groups.setdefault((vocabulary, index if alone else None), []).append(index)
-        return [(vocabulary, indices) for (vocabulary, _), indices in groups.items()]
+            key = (vocabulary, item.get("scale", 1.0), index if alone else None)
+            groups.setdefault(key, []).append(index)
+        return [(words, scale, indices) for (words, scale, _), indices in groups.items()]
 
-    def _segment(self, inputs: Sequence[Mapping], vocabulary: Vocabulary) -> Iterator[Tensor]:
-        """Scores K x height x width of each picture."""
+    def _segment(
+        self, inputs: Sequence[Mapping], vocabulary: Vocabulary, scale: float
+    ) -> Iterator[Tensor]:
+        """Scores K x h x w of each picture, at the model's own resolution."""
+        window, image_size = self.sliding_window, self.image_size
+        if window:
+            window = (scaled(window[0], scale, least=window[1]), *window[1:])
+        else:
+            patch = self.backbone.size_divisibility
+            image_size = scaled(image_size, scale, patch, (patch, patch))
         views, counts = [], []
         for item in inputs:
             image = self._normalise(item["image"])
-            parts = cut_views(image, *self.sliding_window) if self.sliding_window else image[None]
-            views.append(self._resize(parts))
+            parts = cut_views(image, *window) if window else image[None]
+            views.append(F.interpolate(parts, image_size, mode="bilinear"))
             counts.append(len(parts))
-        with self._autocast():
+        with autocast(self.device, self.autocast_dtype):
             text = self.text_encoder(vocabulary.entries)
-            logits = self.sem_seg_head(self.backbone(torch.cat(views)), text)["logits"]
-        for item, part in zip(inputs, logits.float().split(counts), strict=True):
-            scores = self._scores(part)
-            scores = reduce_entries(
-                scores,
+        logits = self._logits(torch.cat(views), text)
+        for count in counts:
+            yield reduce_entries(
+                self._scores(islice(logits, count), window),
                 vocabulary.entry_classes,
                 len(vocabulary.class_names),
                 vocabulary.background_threshold,
             )
-            height, width = item["image"].shape[-2:]
-            size = (item.get("height", height), item.get("width", width))
-            yield F.interpolate(scores[None], size, mode="bilinear").squeeze(0)
 
-    def _scores(self, logits: Tensor) -> Tensor:
-        """Logits of one picture's views -> T x H x W probabilities of the picture."""
-        to_scores = (lambda x: x.softmax(1)) if self.softmax_scores else torch.sigmoid
-        if self.sliding_window is None:
-            return to_scores(logits).squeeze(0)
-        logits = F.interpolate(logits, self.sliding_window[1], mode="bilinear")
-        return merge_views(to_scores(logits), *self.sliding_window)
+    def _logits(self, views: Tensor, text: Tensor) -> Iterator[Tensor]:
+        """Views B x 3 x H x W -> T x 4h x 4w of one after the other, a few in memory at a time."""
+        at_once = len(views) if self.sem_seg_head.joint_classes else self.max_views
+        for part in views.split(at_once):
+            with autocast(self.device, self.autocast_dtype):
+                logits = self.sem_seg_head(self.backbone(part), text)["logits"]
+            yield from logits.float()
+
+    def _scores(self, views: Iterator[Tensor], window: tuple[Size, Size, Size] | None) -> Tensor:
+        """Logits T x h x w of one picture's views -> T x H x W probabilities of the picture."""
+        if window is None:
+            return self._probabilities(next(views))
+        resized = (F.interpolate(view[None], window[1], mode="bilinear")[0] for view in views)
+        return merge_views((self._probabilities(view) for view in resized), *window)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(0) if self.softmax_scores else logits.sigmoid()
 
     def _losses(self, inputs: Sequence[Mapping]) -> dict[str, Tensor]:
         vocabularies = {_vocabulary_of(item, self.train_vocabulary) for item in inputs}
@@ -202,12 +228,13 @@ class FGASeg(nn.Module):
             )
         images = [self._normalise(item["image"]) for item in inputs]
         images = ImageList.from_tensors(images).tensor
+        images = F.interpolate(images, self.image_size, mode="bilinear")
         ignore = self.criterion.ignore_value
         targets = [item["sem_seg"].to(self.device).long() for item in inputs]
         targets = ImageList.from_tensors(targets, pad_value=ignore).tensor
         entries, targets = self._sample_classes(vocabularies.pop().classes, targets)
         text = self.text_encoder(entries)
-        outputs = self.sem_seg_head(self.backbone(self._resize(images)), text)
+        outputs = self.sem_seg_head(self.backbone(images), text)
         return self.criterion(outputs, targets)
 
     def _sample_classes(self, entries: tuple, targets: Tensor) -> tuple[tuple, Tensor]:
@@ -226,17 +253,8 @@ class FGASeg(nn.Module):
         targets = torch.where(valid, renumbered, targets)
         return tuple(entries[index] for index in chosen.tolist()), targets
 
-    def _autocast(self) -> AbstractContextManager:
-        """Autocast of the configuration; without one, whatever the caller has set stays."""
-        if self.autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.autocast_dtype)
-
     def _normalise(self, image: Tensor) -> Tensor:
         return (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
-
-    def _resize(self, images: Tensor) -> Tensor:
-        return F.interpolate(images, self.image_size, mode="bilinear")
 
 
 def _check_sizes(

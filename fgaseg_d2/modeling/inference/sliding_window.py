@@ -4,11 +4,14 @@ A picture is squashed to a canvas and cut into overlapping windows; one more vie
 picture. Letters: V windows, T classes.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Size = tuple[int, int]
+_CLASSES = 64  # resized at a time
 
 
 def window_offsets(length: int, size: int, stride: int) -> list[int]:
@@ -41,25 +44,38 @@ def cut_views(image: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
     return torch.cat([*windows, F.interpolate(whole, size, mode="bilinear")])
 
 
-def merge_views(scores: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
+def merge_views(views: Iterable[Tensor], canvas: Size, size: Size, stride: Size) -> Tensor:
     """Put the scores of the views back together: half the windows' mean, half the whole view.
 
     Args:
-        scores: (V + 1) x T x size, in the order of `cut_views`.
+        views: V + 1 maps of T x size, in the order of `cut_views`; taken one after the other, so
+            that they need not all be in memory.
 
     Returns:
         T x canvas.
     """
-    *windows, whole = scores
-    total = scores.new_zeros(scores.shape[1], *canvas)
-    cover = scores.new_zeros(canvas)
-    places = [
-        (y, x)
-        for y in window_offsets(canvas[0], size[0], stride[0])
-        for x in window_offsets(canvas[1], size[1], stride[1])
-    ]
-    for window, (y, x) in zip(windows, places, strict=True):
-        total[:, y : y + size[0], x : x + size[1]] += window
-        cover[y : y + size[0], x : x + size[1]] += 1
-    whole = F.interpolate(whole[None], canvas, mode="bilinear").squeeze(0)
-    return (total / cover + whole) / 2
+    views = iter(views)
+    total = None
+    cover = torch.zeros(canvas)
+    for y in window_offsets(canvas[0], size[0], stride[0]):
+        for x in window_offsets(canvas[1], size[1], stride[1]):
+            window = next(views)
+            if total is None:
+                total = window.new_zeros(window.shape[0], *canvas)
+            total[:, y : y + size[0], x : x + size[1]] += window
+            cover[y : y + size[0], x : x + size[1]] += 1
+    total /= cover.to(total)
+    whole = next(views)
+    # In place and class by class: at this size the scores of many classes fill gigabytes.
+    for start in range(0, len(total), _CLASSES):
+        part = whole[None, start : start + _CLASSES]
+        total[start : start + _CLASSES] += F.interpolate(part, canvas, mode="bilinear").squeeze(0)
+    return total.div_(2)
+
+
+def scaled(size: Size, scale: float, multiple: int = 1, least: Size = (1, 1)) -> Size:
+    """Height and width times a factor, rounded to a multiple, and at least so much."""
+    height, width = (
+        max(least[axis], round(size[axis] * scale / multiple) * multiple) for axis in (0, 1)
+    )
+    return height, width

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .linear import Linear, linear
+
 
 class SplitQKVAttention(nn.Module):
     """Multi-head attention whose q, k and v projections are separate parameters.
@@ -16,10 +18,10 @@ class SplitQKVAttention(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.q_proj = nn.Linear(embed_dim, embed_dim)
-        self.k_proj = nn.Linear(embed_dim, embed_dim)
-        self.v_proj = nn.Linear(embed_dim, embed_dim)
-        self.out_proj = nn.Linear(embed_dim, embed_dim)
+        self.q_proj = Linear(embed_dim, embed_dim)
+        self.k_proj = Linear(embed_dim, embed_dim)
+        self.v_proj = Linear(embed_dim, embed_dim)
+        self.out_proj = Linear(embed_dim, embed_dim)
 
     @classmethod
     def from_packed(cls, packed: nn.MultiheadAttention) -> "SplitQKVAttention":
@@ -66,21 +68,30 @@ class SplitQKVAttention(nn.Module):
 
 
 class GuidedLinear(nn.Linear):
-    """``Linear([x; guidance])`` that computes the guidance's part once for all maps that share it.
+    """``Linear([x; guidance])`` in two halves, as many maps share one guidance.
 
-    Args of forward:
-        x: ... x in_features.
-        guidance: ... x guidance_features, broadcastable against x except for the last dimension.
+    ``layer(x, layer.guide(guidance))`` is the linear layer of both together.
     """
 
     def __init__(self, in_features: int, guidance_features: int, out_features: int) -> None:
         super().__init__(in_features + guidance_features, out_features)
         self.split = (in_features, guidance_features)
 
-    def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
-        """Return ... x out_features."""
-        weight_x, weight_guidance = self.weight.split(self.split, dim=1)
-        return F.linear(x, weight_x) + F.linear(guidance, weight_guidance, self.bias)
+    def guide(self, guidance: Tensor) -> Tensor:
+        """The guidance's half, with the bias: ... x guidance_features -> ... x out_features."""
+        return linear(guidance, self.weight.split(self.split, dim=1)[1], self.bias)
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        """Add the half of x.
+
+        Args:
+            x: ... x in_features.
+            guide: what `guide` returned, broadcastable against ... x out_features.
+
+        Returns:
+            ... x out_features.
+        """
+        return linear(x, self.weight.split(self.split, dim=1)[0]) + guide
 
 
 def linear_attention(

@@ -1,7 +1,10 @@
-"""Upsampling of class maps with guidance.  Letters: N class maps, h w their size."""
+"""Upsampling of class maps with guidance.  Letters: B images, T maps an image, h w their size."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class DoubleConv(nn.Sequential):
@@ -34,16 +37,46 @@ class GuidedUpsample(nn.Module):
         self.up = nn.ConvTranspose2d(in_channels, in_channels - guidance_channels, 2, stride=2)
         self.conv = DoubleConv(in_channels, out_channels)
 
-    def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
-        """Upsample.
+    def guided_by(self, guidance: Tensor) -> "Upsampling":
+        """The upsampling for guidance maps B x guidance_channels x 2h x 2w."""
+        return Upsampling(self.up, self.conv, guidance)
 
-        Args:
-            x: (B T) x in_channels x h x w.
-            guidance: B x guidance_channels x 2h x 2w, shared by the T maps of an image.
 
-        Returns:
-            (B T) x out_channels x 2h x 2w.
-        """
-        x = self.up(x)
-        guidance = guidance.repeat_interleave(len(x) // len(guidance), dim=0)
-        return self.conv(torch.cat((x, guidance), dim=1))
+class Upsampling:
+    """Transposed convolution, guidance beside its result, `DoubleConv`: for any number of maps.
+
+    The transposed convolution and the convolution behind it are both linear. On the maps they are
+    one transposed convolution with a 4 x 4 kernel; what the guidance and the bias add is the same
+    for all maps of an image.
+
+    Args:
+        up: kernel 2, stride 2.
+        conv: takes up's channels, then the guidance's.
+        guidance: B x channels x 2h x 2w; 1 x 0 x 2h x 2w for none.
+    """
+
+    def __init__(self, up: nn.ConvTranspose2d, conv: DoubleConv, guidance: Tensor) -> None:
+        first, *rest = conv
+        self.rest = nn.Sequential(*rest)
+        # The response to a unit impulse in each input channel.
+        self.kernel = F.conv2d(up.weight, first.weight[:, : up.out_channels], padding=2)
+        assert up.bias is not None
+        of_zero = up.bias[:, None, None].expand(len(guidance), -1, *guidance.shape[2:])
+        added = first(torch.cat((of_zero.to(guidance.dtype), guidance), dim=1))
+        self.added = added.contiguous(memory_format=torch.channels_last).unsqueeze(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """B x T x h x w x in_channels -> B x T x 2h x 2w x out_channels."""
+        maps = F.conv_transpose2d(to_maps(x), self.kernel, stride=2, padding=1)
+        maps.unflatten(0, x.shape[:2]).add_(self.added)
+        return from_maps(self.rest(maps), x.shape[:2])
+
+
+def to_maps(x: Tensor) -> Tensor:
+    """B x T x h x w x D -> (B T) x D x h x w, in channels-last memory."""
+    return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def from_maps(maps: Tensor, shape: Sequence[int]) -> Tensor:
+    """(B T) x D x h x w -> B x T x h x w x D, with B and T in `shape`."""
+    return maps.permute(0, 2, 3, 1).unflatten(0, tuple(shape))

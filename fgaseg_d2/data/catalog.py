@@ -1,0 +1,34 @@
+"""Registers datasets with Detectron2 so that a later registration replaces an earlier one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+
+def datasets_root(root: str | os.PathLike | None = None) -> Path:
+    """The folder of all datasets.
+
+    Args:
+        root: that folder; None takes the environment variable DETECTRON2_DATASETS, or ``datasets``
+            if it is not set.
+    """
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
+
+
+def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:
+    """Register a dataset for semantic segmentation in place of what has its name.
+
+    Args:
+        name: in DatasetCatalog and MetadataCatalog.
+        load: lists the records; called when the dataset is first needed.
+        metadata: its keys; ``evaluator_type`` is "sem_seg".
+    """
+    if name in DatasetCatalog:
+        DatasetCatalog.remove(name)
+    if name in MetadataCatalog:
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, load)
+    MetadataCatalog.get(name).set(evaluator_type="sem_seg", **metadata)

@@ -1,0 +1,97 @@
+"""Which words the model gets for a dataset, and whether they fit its labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+
+from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.vocabulary import Vocabulary
+
+
+def training_vocabulary(labels: LabelSpec) -> Vocabulary:
+    """The dataset's own words, to train on its labels.
+
+    Raises:
+        ValueError: not one word for each class of the labels.
+    """
+    vocabulary = Vocabulary.from_metadata(labels.dataset_name)
+    if len(vocabulary.classes) != len(labels.classes):
+        raise ValueError(
+            f"cannot train on {labels.dataset_name!r}: its labels have {len(labels.classes)} "
+            f"classes, its vocabulary {len(vocabulary.classes)}; both must be equal in training"
+        )
+    return vocabulary
+
+
+def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
+    """The words to evaluate a dataset with: of DATASETS.TEST_VOCABULARIES, or its own.
+
+    Args:
+        cfg: DATASETS.TEST and DATASETS.TEST_VOCABULARIES are used.
+        labels: of a dataset, which need not be in DATASETS.TEST.
+
+    Raises:
+        FileNotFoundError: no such vocabulary file.
+        ValueError: not a vocabulary, more or fewer of them than datasets, or words that do not fit
+            the labels.
+    """
+    words = _chosen_words(cfg, labels.dataset_name)
+    try:
+        vocabulary = Vocabulary.coerce(words or MetadataCatalog.get(labels.dataset_name))
+    except (FileNotFoundError, ValueError) as error:
+        if not words:
+            raise
+        raise type(error)(f"DATASETS.TEST_VOCABULARIES: {error}") from None
+    _check_fit(vocabulary, labels, words)
+    return vocabulary
+
+
+def with_test_set(cfg: CfgNode, dataset_name: str) -> CfgNode:
+    """Return the configuration with one of its test sets and the words chosen for it.
+
+    Args:
+        cfg: not changed.
+        dataset_name: one of DATASETS.TEST.
+    """
+    words = _chosen_words(cfg, dataset_name)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATASETS.TEST = (dataset_name,)
+    cfg.DATASETS.TEST_VOCABULARIES = (words,)
+    cfg.freeze()
+    return cfg
+
+
+def _chosen_words(cfg: CfgNode, dataset_name: str) -> Any:
+    names, words = list(cfg.DATASETS.TEST), list(cfg.DATASETS.TEST_VOCABULARIES)
+    if not words or dataset_name not in names:
+        return ""
+    if len(words) != len(names):
+        raise ValueError(
+            f"expected one item of DATASETS.TEST_VOCABULARIES for each of the {len(names)} "
+            f"datasets of DATASETS.TEST, got {len(words)}; '' stands for a dataset's own words"
+        )
+    if names.count(dataset_name) > 1:
+        raise ValueError(
+            f"expected each dataset once in DATASETS.TEST, got {dataset_name!r} "
+            f"{names.count(dataset_name)} times; evaluate other words in another run"
+        )
+    return words[names.index(dataset_name)]
+
+
+def _check_fit(vocabulary: Vocabulary, labels: LabelSpec, words: Any) -> None:
+    """Every channel of the scores is a class of the labels, or one of the background's words."""
+    background = MetadataCatalog.get(labels.dataset_name).get("background_class")
+    count, wanted = len(vocabulary), len(labels.classes)
+    fits = count == wanted if background is None else count > background
+    if fits:
+        return
+    expected = f"{wanted} classes" if background is None else f"more than {background} classes"
+    source = f"DATASETS.TEST_VOCABULARIES {words!r}" if words else "its vocabulary"
+    raise ValueError(
+        f"expected {expected} for the labels of {labels.dataset_name!r}, got {count} from "
+        f"{source}; the classes must be those of the labels, in their order"
+    )

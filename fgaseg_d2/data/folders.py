@@ -1,0 +1,158 @@
+"""A dataset of one's own: a folder of pictures, a folder of labels, and the words."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from fgaseg_d2.data.catalog import replace_dataset
+from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
+from fgaseg_d2.data.pairs import few, paired_files
+from fgaseg_d2.metadata_words import first_names
+from fgaseg_d2.visualization import class_colors
+from fgaseg_d2.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+_REQUIRED = ("name", "images", "labels", "vocabulary")
+_KEYS = (*_REQUIRED, "ignore_label")
+
+
+@dataclass(frozen=True)
+class _FolderLoader:
+    """Lists the records of two folders when the dataset is first needed."""
+
+    name: str
+    images: Path
+    labels: Path
+
+    def __call__(self) -> list[dict]:
+        try:
+            records, unlabelled = paired_files(self.images, self.labels)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"dataset {self.name!r}: {error}") from None
+        if unlabelled:
+            logger.warning(
+                "%s: %d of %d pictures have no label file and are left out: %s",
+                *(self.name, len(unlabelled), len(records) + len(unlabelled), few(unlabelled)),
+            )
+        return records
+
+
+def register_folders(
+    name: str,
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    vocabulary: Any,
+    ignore_label: int | None = None,
+) -> None:
+    """Register pictures and label files of the same names as a dataset; replaces an earlier call.
+
+    The label of ``images/a/b.jpg`` is ``labels/a/b.png`` (or .tif): one channel of 8 or 16 bits,
+    whose values are positions in the vocabulary, from 0, or the ignore label. The folders are
+    looked into when the dataset is first used.
+
+    Args:
+        name: for DATASETS.TRAIN and DATASETS.TEST.
+        images: folder of pictures (JPEG, PNG, WebP, TIFF, BMP); ``~`` is the home folder.
+        labels: folder of label files (PNG, TIFF, BMP).
+        vocabulary: the classes in the order of their values: what ``Vocabulary.coerce`` takes, such
+            as a file with a class a line, "cat|kitten,dog", or a list of names.
+        ignore_label: value of pixels that belong to no class; None: 255, or 65535 where 255 is a
+            class.
+
+    Raises:
+        FileNotFoundError: no such vocabulary file.
+        ValueError: not a vocabulary, an ignore label that is a class, or the name of a dataset that
+            something else registered.
+    """
+    name = _checked_name(name)
+    words = Vocabulary.coerce(vocabulary)
+    classes = [names for (names,) in first_names(words.classes)]
+    classes += words.class_names[len(classes) :]  # the automatic background
+    if ignore_label is None:
+        ignore_label = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
+    if not isinstance(ignore_label, int):
+        raise ValueError(f"expected ignore_label to be a whole number, got {ignore_label!r}")
+    loader = _FolderLoader(name, _folder(images, "images"), _folder(labels, "labels"))
+    if loader.images == loader.labels:
+        raise ValueError(
+            f"expected two folders, of pictures and of label files, got {loader.images} twice"
+        )
+    replace_dataset(
+        name,
+        loader,
+        stuff_classes=classes,
+        stuff_colors=[tuple(map(int, colour)) for colour in class_colors(len(classes))],
+        ignore_label=ignore_label,
+        vocabulary=words,
+        image_root=str(loader.images),
+        sem_seg_root=str(loader.labels),
+    )
+    try:
+        LabelSpec.from_metadata(name)
+    except ValueError:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+        raise
+
+
+def register_configured(cfg: CfgNode) -> None:
+    """Register every item of DATASETS.FOLDERS.
+
+    Args:
+        cfg: only DATASETS.FOLDERS is used, a list of the arguments of :func:`register_folders` by
+            name.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`register_folders`, or an item of another form.
+    """
+    names = set()
+    for position, item in enumerate(cfg.DATASETS.FOLDERS):
+        where = f"DATASETS.FOLDERS, item {position + 1}"
+        _check_item(item, where)
+        try:
+            register_folders(**item)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from None
+        if item["name"] in names:
+            raise ValueError(f"{where}: expected another name, got {item['name']!r} again")
+        names.add(item["name"])
+
+
+def _check_item(item: Any, where: str) -> None:
+    if not isinstance(item, Mapping):
+        raise ValueError(
+            f"{where}: expected {{name: ..., images: ..., labels: ..., vocabulary: ...}}, got "
+            f"{item!r}"
+        )
+    for key in item:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_KEYS)}"
+            raise ValueError(f"{where}: unknown key {key!r}; {hint}")
+    missing = [key for key in _REQUIRED if key not in item]
+    if missing:
+        raise ValueError(f"{where}: expected the keys {', '.join(_REQUIRED)}; add {missing[0]!r}")
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"expected a name for the dataset, such as 'pets_val', got {name!r}")
+    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _FolderLoader):
+        raise ValueError(f"the dataset name {name!r} is taken; choose another, such as my_{name}")
+    return name
+
+
+def _folder(path: Any, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ValueError(f"expected the path of a folder for {what}, got {path!r}")
+    return Path(path).expanduser()

@@ -1,0 +1,99 @@
+"""Says in plain types how predictions are made, and what of that is not as published."""
+
+import hashlib
+import os
+from functools import reduce
+from typing import Any
+
+from detectron2.config import CfgNode
+
+# The settings behind the published figures of CAT-Seg and FGAseg.
+_PUBLISHED = {
+    "TEST.SLIDING_WINDOW.ENABLED": True,
+    "TEST.SLIDING_WINDOW.CANVAS": [640, 640],
+    "TEST.SLIDING_WINDOW.SIZE": [384, 384],
+    "TEST.SLIDING_WINDOW.STRIDE": [256, 256],
+    "TEST.AUG.ENABLED": False,
+    "INPUT.MIN_SIZE_TEST": 640,
+    "INPUT.MAX_SIZE_TEST": 2560,
+    "MODEL.FGASEG.POOLING_TEST": [1, 1],
+    "MODEL.FGASEG.PROMPT_TEMPLATES": "single",
+}
+# What changes neither the model nor what it is shown.
+_WITHOUT_EFFECT = ("DATASETS", "DATALOADER", "SOLVER", "OUTPUT_DIR", "SEED", "VERSION")
+
+
+def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
+    """Describe how a configuration makes predictions.
+
+    Args:
+        cfg: complete configuration.
+        config_file: where it came from, "" if that is not known.
+
+    Returns:
+        "weights", "config", "clip", "protocol" (one line), "deviations" from the published one,
+        and "fingerprint", which differs where weights or settings do.
+    """
+    return {
+        "weights": cfg.MODEL.WEIGHTS or "none (random, or CLIP's own)",
+        "config": config_file,
+        "clip": cfg.MODEL.CLIP.NAME,
+        "protocol": _protocol(cfg),
+        "deviations": [
+            f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
+            for key, wanted in _PUBLISHED.items()
+            if _value(cfg, key) != wanted and not _moot(cfg, key)
+        ]
+        + [
+            f"other words for {name}: {words}"
+            for name, words in zip(cfg.DATASETS.TEST, cfg.DATASETS.TEST_VOCABULARIES, strict=False)
+            if words
+        ],
+        "fingerprint": _fingerprint(cfg),
+    }
+
+
+def _protocol(cfg: CfgNode) -> str:
+    window, size = cfg.TEST.SLIDING_WINDOW, cfg.MODEL.CLIP.IMAGE_SIZE
+    if window.ENABLED:
+        looks = (
+            f"sliding window, canvas {_by(window.CANVAS)}, windows {_by(window.SIZE)} at stride "
+            f"{_by(window.STRIDE)} and the whole picture, each at {_by(size)}"
+        )
+    else:
+        looks = f"the whole picture at {_by(size)}"
+    parts = [
+        f"short side {cfg.INPUT.MIN_SIZE_TEST}, at most {cfg.INPUT.MAX_SIZE_TEST}",
+        looks,
+        f"pooling {_by(cfg.MODEL.FGASEG.POOLING_TEST)}",
+    ]
+    if cfg.TEST.AUG.ENABLED:
+        mirrored = " and mirrored" if cfg.TEST.AUG.FLIP else ""
+        parts.append(f"averaged over sizes {tuple(cfg.TEST.AUG.MIN_SIZES)}{mirrored}")
+    return "; ".join(parts)
+
+
+def _fingerprint(cfg: CfgNode) -> str:
+    effective = cfg.clone()
+    effective.defrost()
+    for key in _WITHOUT_EFFECT:
+        effective.pop(key, None)
+    weights = cfg.MODEL.WEIGHTS
+    state = os.stat(weights) if os.path.isfile(weights) else None
+    written = (state.st_size, state.st_mtime_ns) if state else ()
+    return hashlib.sha256(f"{effective.dump()}{written}".encode()).hexdigest()[:16]
+
+
+def _moot(cfg: CfgNode, key: str) -> bool:
+    """Whether a key has no effect because of another that is named already."""
+    inside = key.startswith("TEST.SLIDING_WINDOW.") and not key.endswith("ENABLED")
+    return inside and not cfg.TEST.SLIDING_WINDOW.ENABLED
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    value = reduce(lambda node, part: node[part], key.split("."), cfg)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _by(sides: list[int]) -> str:
+    return " x ".join(map(str, sides))

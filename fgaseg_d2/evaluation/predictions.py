@@ -1,0 +1,189 @@
+"""Predictions on disk: one label file a picture and an index that says what they are.
+
+Classes are those that are evaluated, after several of them became background. 8 bits a pixel, 16
+above 255 classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from detectron2.utils import comm
+
+from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.files import write_image, write_json
+
+INDEX = "predictions.json"
+_LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+class PredictionWriter:
+    """Writes the predictions of a test set; in a distributed run each rank those that it made."""
+
+    def __init__(self, folder: str | Path, truth: GroundTruth, run: Mapping[str, Any] = {}):
+        """Choose names for the files.
+
+        Args:
+            folder: made if it is not there.
+            truth: of the test set.
+            run: how the predictions were made, in plain types; goes into the index.
+        """
+        self.folder = Path(folder)
+        self.truth = truth
+        self.run = dict(run)
+        self.names = prediction_names(truth.files)
+        self._type = np.uint16 if len(truth.labels.classes) > 255 else np.uint8
+
+    def start(self) -> None:
+        """Remove the index of an earlier run, which the files will no longer match."""
+        if comm.is_main_process():
+            (self.folder / INDEX).unlink(missing_ok=True)
+
+    def write(self, picture: str, prediction: np.ndarray) -> None:
+        """Write one prediction.
+
+        Args:
+            picture: its name in the truth.
+            prediction: H x W, classes.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_image(self.folder / self.names[picture], prediction.astype(self._type))
+
+    def finish(self, pictures: Collection[str]) -> None:
+        """Write the index, which makes the predictions whole.
+
+        Args:
+            pictures: those that were predicted, by all ranks.
+        """
+        labels = self.truth.labels
+        files = {
+            picture: {"prediction": self.names[picture], "truth": truth}
+            for picture, truth in self.truth.files.items()
+            if picture in pictures
+        }
+        index = {
+            "dataset": labels.dataset_name,
+            "classes": list(labels.classes),
+            "ignore_label": labels.ignore_label,
+            "unseen_classes": list(self.truth.unseen_classes),
+            "pictures": len(self.truth.files),
+            "run": self.run,
+            "files": files,
+        }
+        write_json(self.folder / INDEX, index)
+
+
+def prediction_names(pictures: Collection[str]) -> dict[str, str]:
+    """Name a PNG for each picture: its own name, with a number where two pictures share one."""
+    stems = [PurePath(picture).stem for picture in pictures]
+    # Some file systems do not tell "A.png" from "a.png".
+    if len({stem.casefold() for stem in stems}) < len(stems):
+        stems = [f"{number:06d}_{stem}" for number, stem in enumerate(stems)]
+    return {picture: f"{stem}.png" for picture, stem in zip(pictures, stems, strict=True)}
+
+
+@dataclass(frozen=True)
+class SavedPredictions:
+    """Predictions of a test set.
+
+    Attributes:
+        files: prediction file of each picture.
+        truth: what they are scored against.
+        pictures: number of pictures in the test set, predicted or not.
+        run: how they were made; empty if that is not known.
+        surplus: files in the folder that belong to no picture.
+    """
+
+    files: Mapping[str, Path]
+    truth: GroundTruth
+    pictures: int
+    run: Mapping[str, Any] = field(default_factory=dict)
+    surplus: tuple[Path, ...] = ()
+
+
+def read_index(folder: str | Path) -> SavedPredictions:
+    """Read what :class:`PredictionWriter` left.
+
+    Args:
+        folder: with predictions.json; paths of label files in it hold from the folder the
+            predictions were made in.
+
+    Raises:
+        FileNotFoundError: no folder or no index.
+        ValueError: the index is damaged.
+    """
+    folder = Path(folder)
+    path = folder / INDEX
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected {path}, which ends a run with TEST.SAVE_PREDICTIONS True, got nothing; for "
+            "label maps of another program say what they are scored against (--dataset or --truth)"
+        )
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        labels = LabelSpec(index["dataset"], tuple(index["classes"]), int(index["ignore_label"]))
+        files = index["files"]
+        truth = GroundTruth(
+            labels,
+            {picture: str(pair["truth"]) for picture, pair in files.items()},
+            unseen_classes=tuple(index.get("unseen_classes", ())),
+        )
+        predictions = {picture: folder / pair["prediction"] for picture, pair in files.items()}
+        pictures, run = int(index.get("pictures", len(files))), dict(index.get("run", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected the index of saved predictions, got an error ({error!r}); make the "
+            "predictions anew"
+        ) from error
+    return SavedPredictions(predictions, truth, pictures, run, surplus_files(folder, predictions))
+
+
+def label_files(folder: str | Path) -> dict[str, Path]:
+    """The label files (PNG or TIFF) of a folder by name without ending.
+
+    Raises:
+        FileNotFoundError: no such folder, or an empty one.
+        ValueError: two files that differ in their ending only.
+    """
+    folder = Path(folder)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in _LABEL_ENDINGS or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise ValueError(
+                f"expected one label file of a name, got {found[path.stem]} and {path.name}; "
+                "remove one"
+            )
+        found[path.stem] = path
+    if not found:
+        raise FileNotFoundError(
+            f"expected label files (PNG or TIFF) in {folder}, got none; check the path"
+        )
+    return found
+
+
+def shortened(names: Collection[object], limit: int = 5) -> str:
+    """The first of some names, for a message."""
+    shown = [str(name) for name in names][:limit]
+    return ", ".join(shown) + (", ..." if len(names) > limit else "")
+
+
+def surplus_files(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    """Label files of a folder that are none of those that are known, by picture."""
+    known = set(files.values())
+    return tuple(
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in _LABEL_ENDINGS
+        and not path.name.startswith(".")
+        and path not in known
+    )

@@ -1,0 +1,119 @@
+"""Files that say what an evaluation came to, for scripts, spreadsheets and people.
+
+In the output folder: results.json, results.csv and results.md over all test sets that were
+evaluated there in the same way, and in inference/<test set>/ evaluation.json and per_class.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fgaseg_d2.evaluation.markdown import results_page
+from fgaseg_d2.evaluation.published import table_position
+from fgaseg_d2.files import atomic_path, write_json
+
+_DETAILS = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the evaluation of one test set came to.
+
+    Attributes:
+        dataset: name of the test set.
+        results: figures in percent by name, NaN for none.
+        pictures: how many were scored; None where the evaluator does not say.
+        expected: how many the test set has.
+        run: how the predictions were made, in plain types; test sets of equal runs share a table.
+        per_class: one row a class; empty where the evaluator does not say.
+    """
+
+    dataset: str
+    results: Mapping[str, float]
+    pictures: int | None = None
+    expected: int | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+    per_class: Sequence[Mapping[str, Any]] = ()
+
+
+def write_report(folder: str | Path, evaluation: Evaluation) -> str:
+    """Write the files of one test set, and those over all sets evaluated here in the same way.
+
+    Args:
+        folder: made if it is not there. What earlier evaluations left is kept in the tables if
+            their ``run`` is the same, else replaced.
+        evaluation: of the test set.
+
+    Returns:
+        The table as Markdown.
+
+    Raises:
+        OSError: a file cannot be written; those that were there are whole.
+    """
+    folder = Path(folder)
+    own = folder / "inference" / evaluation.dataset
+    if evaluation.per_class:
+        _write_csv(own / "per_class.csv", evaluation.per_class)
+    write_json(own / _DETAILS, _plain(asdict(evaluation)))
+    others = [found for found in _earlier(folder) if found.run == _plain(evaluation.run)]
+    # As read back, so that a table does not depend on which of its sets was evaluated last.
+    evaluations = sorted(others, key=lambda found: table_position(found.dataset))
+    write_json(folder / "results.json", {one.dataset: _summary(one) for one in evaluations})
+    _write_csv(folder / "results.csv", [_csv_row(one) for one in evaluations])
+    page = results_page(evaluations)
+    _write_text(folder / "results.md", page)
+    return page
+
+
+def _earlier(folder: Path) -> list[Evaluation]:
+    """What lies in the folder of the output, damaged files left out."""
+    found = []
+    for path in (folder / "inference").glob(f"*/{_DETAILS}"):
+        try:
+            found.append(Evaluation(**json.loads(path.read_text(encoding="utf-8"))))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    """The entry of results.json."""
+    return {**evaluation.results, "pictures": evaluation.pictures}
+
+
+def _csv_row(evaluation: Evaluation) -> dict[str, Any]:
+    """The row of results.csv: all figures but those of single classes."""
+    figures = {key: value for key, value in evaluation.results.items() if "-" not in key}
+    return {"dataset": evaluation.dataset, "pictures": evaluation.pictures, **figures}
+
+
+def _plain(value: Any) -> Any:
+    """Replace what JSON cannot say (no number: a class that does not occur) by null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_plain(row) for row in rows)
+    _write_text(path, text.getvalue())
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

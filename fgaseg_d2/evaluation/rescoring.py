@@ -1,0 +1,118 @@
+"""Scores label maps on disk, those of a run or of another program, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath
+
+from fgaseg_d2 import class_lists
+from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes, read_label
+from fgaseg_d2.evaluation.predictions import (
+    INDEX,
+    SavedPredictions,
+    label_files,
+    read_index,
+    shortened,
+    surplus_files,
+)
+from fgaseg_d2.evaluation.report import Evaluation
+from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
+from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.vocabulary import Vocabulary
+
+
+def truth_from_folder(
+    name: str, folder: str | Path, classes: str, ignore_label: int | None = None
+) -> GroundTruth:
+    """Take a folder of true label files.
+
+    Args:
+        name: of the test set.
+        folder: label files (PNG or TIFF).
+        classes: a benchmark (its evaluated classes), or what ``Vocabulary.coerce`` takes.
+        ignore_label: None for 255, or 65535 where 255 is a class.
+
+    Raises:
+        FileNotFoundError: no such folder or class list.
+        ValueError: not a class list, or an ignore label that is a class.
+    """
+    background = None
+    if classes in class_lists.benchmark_names():
+        content = class_lists.read_benchmark(classes)
+        names = content.get("evaluation_classes") or [", ".join(c) for c in content["classes"]]
+        background = content.get("background_evaluation_class")
+    else:
+        names = [", ".join(one) for one in Vocabulary.coerce(classes).classes]
+    default = outside_classes(DEFAULT_IGNORE_LABEL, len(names))
+    ignore_label = default if ignore_label is None else ignore_label
+    if 0 <= ignore_label < len(names):
+        raise ValueError(
+            f"expected an ignore label that is none of the {len(names)} classes, got {ignore_label}"
+        )
+    files = {stem: str(path) for stem, path in label_files(folder).items()}
+    return GroundTruth(LabelSpec(name, tuple(names), ignore_label), files, background)
+
+
+def match_files(folder: str | Path, truth: GroundTruth) -> SavedPredictions:
+    """Find the predictions of a test set in a folder of label files, by name without ending.
+
+    Args:
+        folder: label files (PNG or TIFF), named as the pictures; if it has an index, that counts.
+        truth: of the test set.
+
+    Raises:
+        FileNotFoundError: no such folder, or a picture without a prediction.
+        ValueError: several files for one picture, or several pictures of one name.
+    """
+    folder = Path(folder)
+    if (folder / INDEX).is_file():
+        saved = read_index(folder)
+        if saved.files.keys() == truth.files.keys():
+            return SavedPredictions(saved.files, truth, len(truth.files), saved.run, saved.surplus)
+    by_stem = label_files(folder)
+    stems = {picture: PurePath(picture).stem for picture in truth.files}
+    if len(set(stems.values())) < len(stems):
+        raise ValueError(
+            f"expected pictures of {truth.labels.dataset_name!r} with names of their own, got some "
+            f"twice; predictions can then be paired through {INDEX} only"
+        )
+    missing = sorted(stem for stem in stems.values() if stem not in by_stem)
+    if missing:
+        raise FileNotFoundError(
+            f"expected a prediction for each of {len(stems)} pictures in {folder}, got none for "
+            f"{len(missing)}: {shortened(missing)}"
+        )
+    files = {picture: by_stem[stem] for picture, stem in stems.items()}
+    return SavedPredictions(files, truth, len(truth.files), {}, surplus_files(folder, files))
+
+
+def score(
+    saved: SavedPredictions,
+    extras: Extras = NO_EXTRAS,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Evaluation:
+    """Score saved predictions, to the figures that the run itself gave.
+
+    Args:
+        saved: predictions and truth.
+        extras: figures beside the usual ones.
+        progress: wraps the names of the pictures, to show how far it is.
+
+    Raises:
+        FileNotFoundError: a label file is missing.
+        ValueError: a label file that is damaged, of another size, or with a value that is no class.
+    """
+    truth = saved.truth
+    tally = Tally(len(truth.labels.classes), truth.labels.ignore_label, extras)
+    missing = [str(path) for path in saved.files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(saved.files)} predictions do not exist: {shortened(missing)}"
+        )
+    for picture in progress(saved.files):
+        path = saved.files[picture]
+        tally.add(str(path), truth.evaluated(read_label(str(path))), truth.read(picture))
+    name, results = truth.labels.dataset_name, tally.results(truth)
+    return Evaluation(
+        name, results, len(tally.pictures), saved.pictures, saved.run, tally.per_class(truth)
+    )

@@ -1,0 +1,123 @@
+"""What predictions of a test set are scored against: label files, classes and how to count them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+
+from fgaseg_d2 import class_lists
+from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_label
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The truth of a test set.
+
+    Attributes:
+        labels: name of the set, classes, and what the label files may hold.
+        files: label file of each picture, by the picture's name.
+        background_class: every prediction from this index on counts as this class; None where
+            predictions count as they are.
+        unseen_classes: names of classes that training did not show; empty for no such split.
+    """
+
+    labels: LabelSpec
+    files: Mapping[str, str]
+    background_class: int | None = None
+    unseen_classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        classes, background = len(self.labels.classes), self.background_class
+        if background is not None and not 0 <= background < classes:
+            raise ValueError(
+                f"dataset {self.labels.dataset_name!r} has the background_class {background}, but "
+                f"its {classes} stuff_classes are 0 .. {classes - 1}; correct the metadata"
+            )
+        for name in self.unseen_classes:
+            if name not in self.labels.classes:
+                near = difflib.get_close_matches(name, self.labels.classes, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "name classes of this dataset"
+                raise ValueError(
+                    f"expected unseen classes of {self.labels.dataset_name!r}, got {name!r}; {hint}"
+                )
+
+    @classmethod
+    def from_metadata(cls, dataset_name: str, unseen_classes: str = "") -> GroundTruth:
+        """Take a registered dataset.
+
+        Args:
+            dataset_name: name in the DatasetCatalog. Its metadata may have ``background_class``
+                and ``unseen_classes`` besides what every dataset has.
+            unseen_classes: takes the place of the metadata's; "a,b" or a file with one a line.
+
+        Raises:
+            ValueError: the dataset cannot be evaluated, or lists a picture twice.
+            FileNotFoundError: as the dataset's own loading function says, or no such file.
+        """
+        labels = LabelSpec.from_metadata(dataset_name)
+        metadata = MetadataCatalog.get(dataset_name)
+        files: dict[str, str] = {}
+        for record in dataset_records(dataset_name):
+            if record["file_name"] in files:
+                raise ValueError(
+                    f"dataset {dataset_name!r} lists {record['file_name']} twice; every picture "
+                    "must be there once"
+                )
+            files[record["file_name"]] = record["sem_seg_file_name"]
+        unseen = metadata.get("unseen_classes") or ()
+        if unseen_classes:
+            unseen = read_unseen_classes(unseen_classes)
+        return cls(labels, files, metadata.get("background_class"), tuple(unseen))
+
+    @property
+    def unseen_indices(self) -> list[int]:
+        """Indices of the unseen classes."""
+        return [i for i, name in enumerate(self.labels.classes) if name in self.unseen_classes]
+
+    def read(self, picture: str) -> np.ndarray:
+        """Read the true labels of a picture.
+
+        Args:
+            picture: its name in :attr:`files`.
+
+        Returns:
+            H x W int32, classes and the ignore label.
+
+        Raises:
+            FileNotFoundError: no such label file.
+            ValueError: not a picture of this set, a damaged file, or a value that is neither class
+                nor ignore label.
+        """
+        try:
+            file_name = self.files[picture]
+        except KeyError:
+            raise ValueError(
+                f"picture {picture} is not in the dataset {self.labels.dataset_name!r}; evaluate "
+                "on the pictures that its loading function lists"
+            ) from None
+        label = read_label(file_name)
+        self.labels.check(label, file_name)
+        return label
+
+    def evaluated(self, prediction: np.ndarray) -> np.ndarray:
+        """Turn predicted into evaluated classes, H x W: several of them may be background."""
+        if self.background_class is None:
+            return prediction
+        return np.minimum(prediction, self.background_class)
+
+
+def read_unseen_classes(words: str) -> tuple[str, ...]:
+    """Read names of classes: "a,b", or a file with one class a line.
+
+    Raises:
+        ValueError: not a list of names.
+        FileNotFoundError: no such file.
+    """
+    is_file = os.path.splitext(words)[1].lower() in (".txt", ".json") or os.path.isfile(words)
+    read = class_lists.read_class_file if is_file else class_lists.split_classes
+    return tuple(", ".join(names) for names in read(words))

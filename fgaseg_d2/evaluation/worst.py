@@ -1,0 +1,115 @@
+"""Finds in saved predictions the classes that went worst, and the pictures that cost them most."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fgaseg_d2.data.labels import read_label
+from fgaseg_d2.evaluation.predictions import SavedPredictions
+
+
+def read_pair(saved: SavedPredictions, picture: str) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction of a picture, H x W int32 each.
+
+    Args:
+        saved: of a test set.
+        picture: one of ``saved.files``.
+
+    Raises:
+        FileNotFoundError: a label file is missing.
+        ValueError: a damaged label file, a value that is no class, or two sizes.
+    """
+    file_name = str(saved.files[picture])
+    truth, prediction = saved.truth.read(picture), read_label(file_name)
+    saved.truth.labels.check(prediction, file_name)
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            f"expected {truth.shape[0]} x {truth.shape[1]} pixels (height x width), as its truth, "
+            f"got {prediction.shape[0]} x {prediction.shape[1]} in {file_name}; predict again"
+        )
+    return truth, prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Pixels of P pictures and K classes where the truth is known.
+
+    Attributes:
+        pictures: names of the P pictures.
+        truth, predicted, hit: P x K pixels of a class in truth, prediction and both.
+        confusion: K x K, pixels of class [true] that were given class [predicted].
+    """
+
+    pictures: Sequence[str]
+    truth: np.ndarray
+    predicted: np.ndarray
+    hit: np.ndarray
+    confusion: np.ndarray
+
+    @property
+    def iou(self) -> np.ndarray:
+        """IoU of each class over all pictures in 0 .. 1; nan where it is nowhere in the truth."""
+        truth, predicted, hit = (part.sum(0) for part in (self.truth, self.predicted, self.hit))
+        union = np.maximum(truth + predicted - hit, 1)
+        return np.where(truth > 0, hit / union, np.nan)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the pixels with the right class; nan where no truth is known."""
+        total = self.truth.sum()
+        return float(self.hit.sum() / total) if total else float("nan")
+
+    def worst_classes(self, count: int) -> list[int]:
+        """Classes of the truth from the lowest IoU on; of equal ones the larger first."""
+        order = np.lexsort((-self.truth.sum(0), self.iou))
+        return [int(index) for index in order if not np.isnan(self.iou[index])][:count]
+
+    def costliest_pictures(self, index: int, count: int) -> list[int]:
+        """Positions of the pictures in which a class has the most wrong pixels."""
+        wrong = self.truth[:, index] + self.predicted[:, index] - 2 * self.hit[:, index]
+        order = np.argsort(-wrong, kind="stable")
+        return [int(position) for position in order if wrong[position]][:count]
+
+    def taken_for(self, index: int, count: int = 3) -> list[tuple[int, float]]:
+        """What the pixels of a class were wrongly taken for most: class, and share of them."""
+        row = self.confusion[index].astype(float) / max(1, self.confusion[index].sum())
+        row[index] = 0
+        return [(int(other), float(row[other])) for other in np.argsort(-row)[:count] if row[other]]
+
+
+def count_pixels(saved: SavedPredictions, pictures: Iterable[str]) -> Counts:
+    """Count the pixels of some pictures.
+
+    Args:
+        saved: of a test set.
+        pictures: some of ``saved.files``, at least one.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_pair`.
+    """
+    ignore_label, classes = saved.truth.labels.ignore_label, len(saved.truth.labels.classes)
+    counted, rows = [], []
+    confusion = np.zeros((classes, classes), np.int64)
+    for picture in pictures:
+        truth, prediction = read_pair(saved, picture)
+        known = (truth != ignore_label) & (prediction != ignore_label)
+        pixels = truth[known].astype(np.int64) * classes + prediction[known]
+        values, counts = np.unique(pixels, return_counts=True)
+        rows_of, columns = np.divmod(values, classes)
+        np.add.at(confusion, (rows_of, columns), counts)
+        hits = rows_of == columns
+        sums = [
+            np.bincount(where, counts_of, classes).astype(np.int64)
+            for where, counts_of in (
+                (rows_of, counts),
+                (columns, counts),
+                (rows_of[hits], counts[hits]),
+            )
+        ]
+        counted.append(picture)
+        rows.append(sums)
+    in_truth, predicted, hit = np.array(rows).transpose(1, 0, 2)
+    return Counts(counted, in_truth, predicted, hit, confusion)

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Measure how long a model takes, and how much memory.
+
+python tools/benchmark.py
+python tools/benchmark.py --classes 20 150 847 --what forward sliding --json speed.json
+python tools/benchmark.py --config-file tiny --variant exact keep2 --precision float32 bfloat16
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+WHAT = ("forward", "sliding", "text", "training", "evaluation", "startup")
+VARIANTS = ("exact", "keep1", "keep2", "keep4", "fast", "checkpointing")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns:
+        The parser.
+    """
+    parser = _Parser(
+        description="Measure a model with random weights: seconds, processor time, memory, and "
+        "seconds times the machine's own rate in a large float32 matrix product, which makes "
+        "machines comparable. Nothing else should run meanwhile.",
+    )
+    parser.add_argument(
+        "--config-file", default="vitb16_384", metavar="FILE",
+        help="name or path of a configuration (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes", nargs="+", type=_positive, default=[20, 150, 847], metavar="N",
+        help="sizes of the vocabulary (20 150 847)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--what", nargs="+", choices=WHAT, default=["forward"],
+        help="forward: the picture as a whole; sliding: by windows; text: the words' embeddings; "
+        "training: one step; evaluation: pictures from files to figures; startup: a new process "
+        "until it is ready (forward)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variant", nargs="+", choices=VARIANTS, default=["exact"],
+        help="keepN: MODEL.FGASEG.KEEP_CLASSES N; fast: MODEL.FGASEG.FAST.ENABLED; checkpointing: "
+        "gradient checkpointing (exact)",
+    )  # fmt: skip
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"])
+    parser.add_argument("--device", default="cpu", help="such as cpu or cuda (%(default)s)")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="of the CPU")
+    parser.add_argument("--runs", type=_positive, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--warmup", type=_count, default=1, metavar="N", help="(%(default)s)")
+    parser.add_argument(
+        "--size", nargs=2, type=_positive, default=[384, 384], metavar=("HEIGHT", "WIDTH"),
+        help="of the picture, in pixels (384 384)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", type=_positive, default=4, metavar="N",
+        help="pictures of a training step (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pictures", type=_positive, default=8, metavar="N",
+        help="pictures of an evaluation (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--profile", action="store_true", help="say what each stage took")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw cost against classes (.png)"
+    )
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE",
+        help="changes of the configuration, last",
+    )  # fmt: skip
+    return parser
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    """Measure all that was asked for, and print and write it.
+
+    Args:
+        options: of the command line.
+
+    Raises:
+        ValueError: a configuration, device or key that cannot be used.
+        OSError: a file cannot be written.
+    """
+    import torch
+
+    from fgaseg_d2.config_files import load_config
+    from fgaseg_d2.files import write_json
+    from fgaseg_d2.speed import report
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    cfg = load_config(options.config_file, options.opts, "", options.device)
+    device = torch.device(cfg.MODEL.DEVICE)
+    _say(", ".join(f"{name} {value}" for name, value in report.machine().items() if value))
+    results: list[report.Result] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for variant in options.variant:
+            for precision in options.precision:
+                for what in options.what:
+                    for classes in options.classes if what != "startup" else [0]:
+                        result = _measure(
+                            options, device, variant, precision, what, classes, Path(folder)
+                        )
+                        results.append(result)
+                        _say(report.table([result]).splitlines()[-1])
+    _say("")
+    _say(report.table(results))
+    for result in results:
+        if result.stages:
+            _say(f"\n{result.what} {result.variant} {result.precision}, {result.classes} classes")
+            _say(report.stage_table(result))
+    if options.json:
+        write_json(options.json, report.document(results, _plain(options)))
+    if options.plot:
+        report.plot(results, options.plot)
+
+
+def _measure(
+    options: argparse.Namespace,
+    device: Any,
+    variant: str,
+    precision: str,
+    what: str,
+    classes: int,
+    folder: Path,
+) -> Any:
+    from fgaseg_d2.speed import clock, report, stages, workloads
+
+    bench = workloads.Bench(
+        options.config_file,
+        options.opts,
+        variant,
+        precision,
+        options.device,
+        tuple(options.size),
+        options.batch,
+        options.pictures,
+        folder,
+    )
+    function = bench.workload(what, classes)
+    measurement = clock.measure(function, device, options.runs, options.warmup)
+    seconds = {}
+    if options.profile and bench.model is not None:
+        seconds = stages.stage_seconds(function, bench.model, device)
+    return report.Result(what, variant, precision, classes, measurement, seconds)
+
+
+def _plain(options: argparse.Namespace) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
+    return number
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return number
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code.
+    """
+    options = build_parser().parse_args(arguments)
+    # Only now, so that --help answers at once.
+    from fgaseg_d2.engine import errors
+
+    return errors.run(lambda: benchmark(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

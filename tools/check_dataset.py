@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Read every picture and label of the datasets of a configuration, and show what is in them.
+
+python tools/check_dataset.py pets.yaml
+python tools/check_dataset.py tiny --datasets storybook_val
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description="Read every label of the datasets of a configuration; show each class's share "
+        "of the pixels and number of pictures. What is wrong is named, and the exit code is 1."
+    )
+    parser.add_argument("config", help="YAML file, or the name of a bundled configuration")
+    parser.add_argument(
+        "--datasets",
+        nargs="+",
+        metavar="NAME",
+        help="registered datasets (those of DATASETS.FOLDERS, or else of TRAIN and TEST)",
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module or .py file to import first; repeatable",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code.
+    """
+    options = build_parser().parse_args(arguments)
+    # Only now, so that --help answers at once.
+    from fgaseg_d2.engine import errors
+
+    return errors.run(lambda: _check(options))
+
+
+def _check(options: argparse.Namespace) -> None:
+    from fgaseg_d2.config_files import load_config
+    from fgaseg_d2.data.checking import check_dataset
+    from fgaseg_d2.data.folders import register_configured
+    from fgaseg_d2.engine.imports import import_user_module
+
+    for module in options.imports:
+        import_user_module(module)
+    cfg = load_config(options.config, device="cpu")
+    register_configured(cfg)
+    own = [item["name"] for item in cfg.DATASETS.FOLDERS]
+    configured = list(dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)))
+    problems = 0
+    for name in options.datasets or own or configured:
+        report = check_dataset(name)
+        sys.stdout.write(report.text())
+        problems += len(report.problems)
+    if problems:
+        raise ValueError(f"{problems} files cannot be used; correct them, or remove them")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

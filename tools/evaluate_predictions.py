@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Score saved label maps without a model: those of TEST.SAVE_PREDICTIONS, or another program's.
+
+python tools/evaluate_predictions.py output/inference/pets_val/predictions
+python tools/evaluate_predictions.py my_maps --dataset ade20k_150_val --output scores
+python tools/evaluate_predictions.py my_maps --truth pets/labels/val --classes pets.txt
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from fgaseg_d2.evaluation.predictions import SavedPredictions
+
+_EPILOG = """\
+Label maps are PNG or TIFF of one channel with 8 or 16 bits, one a picture, at the size of the true
+label map and named like it (--truth) or like the picture (--dataset). A pixel holds the index of
+its class, from 0; palette files count by index. Files that TEST.SAVE_PREDICTIONS wrote carry an
+index, predictions.json, and need no further option.
+
+Writes results.json, results.csv and results.md into --output, and evaluation.json and per_class.csv
+into inference/<test set>/ there. Several test sets may be scored into one output.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns:
+        The parser.
+    """
+    parser = _Parser(
+        description="Score saved label maps of a test set, without a model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="label maps")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--dataset", metavar="NAME", help="score against this registered dataset")
+    source.add_argument("--truth", metavar="DIR", help="score against the label files in a folder")
+    add("--classes", metavar="FILE", help="class list for --truth: a file, a benchmark or 'a,b'")
+    add(
+        "--ignore-label",
+        type=int,
+        metavar="N",
+        help="for --truth (255, or 65535 where 255 is a class)",
+    )
+    add(
+        "--background-class",
+        type=int,
+        metavar="N",
+        help="predictions of N and above count as class N",
+    )
+    add("--unseen-classes", default="", metavar="LIST", help="'a,b' or a file: seen/unseen mIoU")
+    add("--boundary-iou", action="store_true", help="boundary IoU as well")
+    add("--old-miou-rule", action="store_true", help="mIoU of Detectron2 before July 2022 as well")
+    add(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module or .py file to import first, which registers your datasets; repeatable",
+    )
+    add("--output", metavar="DIR", help="where the results go (FOLDER/scores)")
+    return parser
+
+
+def find_predictions(options: argparse.Namespace) -> "SavedPredictions":
+    """Find label maps and what they are scored against.
+
+    Args:
+        options: of :func:`build_parser`.
+
+    Raises:
+        FileNotFoundError: a folder, file or prediction is missing.
+        ValueError: options that do not fit together, or files that cannot be paired.
+    """
+    import dataclasses
+    import os
+
+    from fgaseg_d2.evaluation import predictions, rescoring
+    from fgaseg_d2.evaluation.truth import GroundTruth, read_unseen_classes
+
+    changes: dict = {}
+    if options.background_class is not None:
+        changes["background_class"] = options.background_class
+    if options.unseen_classes:
+        changes["unseen_classes"] = read_unseen_classes(options.unseen_classes)
+    if bool(options.truth) != bool(options.classes):
+        raise ValueError("expected --truth DIR and --classes FILE together, got one of them")
+    if options.ignore_label is not None and not options.truth:
+        raise ValueError("expected --ignore-label with --truth only; a dataset has its own")
+    if options.dataset:
+        truth = GroundTruth.from_metadata(options.dataset)
+    elif options.truth:
+        name = os.path.basename(os.path.normpath(options.folder))
+        truth = rescoring.truth_from_folder(
+            name, options.truth, options.classes, options.ignore_label
+        )
+    else:
+        saved = predictions.read_index(options.folder)
+        return dataclasses.replace(saved, truth=dataclasses.replace(saved.truth, **changes))
+    return rescoring.match_files(options.folder, dataclasses.replace(truth, **changes))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Do what the command line asks for.
+
+    Args:
+        options: of :func:`build_parser`.
+
+    Raises:
+        FileNotFoundError, ValueError: something is missing, damaged or does not fit.
+        OSError: the results cannot be written.
+    """
+    import os
+
+    from tqdm import tqdm
+
+    import fgaseg_d2.data  # noqa: F401 (registers the datasets of this package)
+    from fgaseg_d2.engine.imports import import_user_module
+    from fgaseg_d2.evaluation.predictions import shortened
+    from fgaseg_d2.evaluation.report import write_report
+    from fgaseg_d2.evaluation.rescoring import score
+    from fgaseg_d2.evaluation.tally import Extras
+
+    for module in options.imports:
+        import_user_module(module)
+    saved = find_predictions(options)
+    if saved.surplus:
+        sys.stderr.write(
+            f"warning: {len(saved.surplus)} label files in {options.folder} belong to no picture "
+            f"and are left out: {shortened([path.name for path in saved.surplus])}\n"
+        )
+    extras = Extras(options.boundary_iou, options.old_miou_rule)
+    evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))
+    output = options.output or os.path.join(options.folder, "scores")
+    sys.stdout.write(f"{write_report(output, evaluation)}\nWritten to {output}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code.
+    """
+    options = build_parser().parse_args(arguments)
+    # Only now, so that --help answers at once.
+    from fgaseg_d2.engine import errors
+
+    return errors.run(lambda: evaluate(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

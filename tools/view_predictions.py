@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Draw saved predictions beside truth and picture, worst classes first.
+
+python tools/view_predictions.py output/inference/pets_val/predictions
+python tools/view_predictions.py output/inference/pets_val/predictions --only "cat,dog"
+python tools/view_predictions.py output/inference/pets_val/predictions --sheet worst.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fgaseg_d2.evaluation.predictions import SavedPredictions
+    from fgaseg_d2.evaluation.worst import Counts
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description="Draw saved predictions beside truth and picture, worst classes first, as one "
+        "HTML file that needs no other."
+    )
+    parser.add_argument(
+        "predictions", type=Path, help="folder OUTPUT_DIR/inference/<dataset>/predictions"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="HTML file (view.html beside the folder)"
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw one PNG or JPEG instead")
+    parser.add_argument(
+        "--classes", type=_count, default=10, metavar="N", help="worst classes (%(default)s)"
+    )
+    parser.add_argument("--only", metavar="NAMES", help="these classes, separated by commas")
+    parser.add_argument(
+        "--pictures", type=_count, default=3, metavar="N", help="pictures a class (%(default)s)"
+    )
+    parser.add_argument(
+        "--sample",
+        type=_count,
+        default=6,
+        metavar="N",
+        help="pictures from all over the test set (%(default)s)",
+    )
+    parser.add_argument(
+        "--size", type=_side, default=480, metavar="N", help="longer side in pixels (%(default)s)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code.
+    """
+    options = build_parser().parse_args(arguments)
+    # Only now, so that --help answers at once.
+    from fgaseg_d2.engine import errors
+
+    return errors.run(lambda: _view(options))
+
+
+def _view(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from fgaseg_d2.evaluation.gallery import Gallery, dataset_colours
+    from fgaseg_d2.evaluation.predictions import read_index
+    from fgaseg_d2.evaluation.worst import count_pixels
+    from fgaseg_d2.files import atomic_path, write_image
+
+    saved = read_index(options.predictions)
+    if not saved.files:
+        raise ValueError(f"expected predictions in {options.predictions}, got none")
+    names = tqdm(saved.files, desc="counting", unit="picture", disable=None)
+    counts = count_pixels(saved, names)
+    gallery = Gallery(saved, counts, dataset_colours(saved.truth.labels), options.size)
+    classes = _chosen_classes(saved, counts, options)
+    sections = gallery.sections(classes, options.pictures, options.sample)
+    output = options.sheet or options.output or options.predictions.resolve().parent / "view.html"
+    if options.sheet:
+        write_image(output, gallery.sheet(sections))
+    else:
+        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(gallery.html(sections))
+    sys.stdout.write(f"{gallery.summary}\n{output}\n")
+
+
+def _chosen_classes(
+    saved: SavedPredictions, counts: Counts, options: argparse.Namespace
+) -> list[int]:
+    if options.only is None:
+        return counts.worst_classes(options.classes)
+    known = saved.truth.labels.classes
+    chosen = []
+    for name in options.only.split(","):
+        if name.strip() not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name.strip(), known, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else "see its predictions.json"
+            raise ValueError(
+                f"--only: {name.strip()!r} is no class of {options.predictions}; {hint}"
+            )
+        chosen.append(known.index(name.strip()))
+    return chosen
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not 32 <= int(text) <= 2048:
+        raise argparse.ArgumentTypeError(f"expected 32 .. 2048 pixels, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
