@@ -8,6 +8,8 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
+from fgaseg_d2.data.catalog import replace_dataset
+
 CLASSES = ("red block", "green block", "blue block", "grey block")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.uint8)
 
@@ -62,9 +64,8 @@ def write_module(folder: Path, name: str = "blocks") -> Path:
 
 @contextmanager
 def registered(name: str, records: list[dict], **metadata: object) -> Iterator[str]:
-    """Register records under a name for the duration of a block."""
-    DatasetCatalog.register(name, lambda: records)
-    MetadataCatalog.get(name).set(**({"stuff_classes": list(CLASSES)} | metadata))
+    """Register records under a name, in place of what has it, for the duration of a block."""
+    replace_dataset(name, lambda: records, **({"stuff_classes": list(CLASSES)} | metadata))
     try:
         yield name
     finally:

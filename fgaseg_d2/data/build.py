@@ -1,7 +1,10 @@
 """Loaders: a training stream that depends on seed and iteration alone, and one for testing."""
 
 import logging
-from collections.abc import Iterator
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +17,7 @@ from fgaseg_d2.data.dataset_words import training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
 from fgaseg_d2.data.mapper import SemanticMapper
 from fgaseg_d2.data.seeding import derived_seed, seeded
+from fgaseg_d2.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -21,35 +25,52 @@ logger = logging.getLogger(__name__)
 class PositionSampler(Sampler):
     """Endless shuffled epochs as (position, index), the same for any number of ranks.
 
-    Position p is the p-th sample of the whole run over all ranks; its epoch is p // size.
+    Position p is the p-th sample of the whole run over all ranks. There may be several groups of
+    samples, one behind the other in the dataset: batch b is of group b modulo their number, and
+    each group has epochs of its own.
     """
 
-    def __init__(self, size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
         """Choose where in the run to begin and which share of it to yield.
 
         Args:
-            size: number of samples in the dataset.
+            sizes: number of samples in each group.
+            batch_size: samples of a batch over all ranks.
             seed: of the shuffling, 0 or more.
             start: first position, over all ranks.
             rank: this process yields positions start + rank, start + rank + world_size, ...
             world_size: number of processes.
         """
-        self.size = size
+        self.sizes = tuple(sizes)
+        self.batch_size = batch_size
         self.seed = seed
         self.start = start
         self.rank = rank
         self.world_size = world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        position, shuffled_epoch = self.start + self.rank, -1
+        orders: dict[int, tuple[int, torch.Tensor]] = {}
+        position = self.start + self.rank
         while True:
-            epoch, offset = divmod(position, self.size)
-            if epoch != shuffled_epoch:
-                generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
-                order = torch.randperm(self.size, generator=generator)
-                shuffled_epoch = epoch
-            yield position, int(order[offset])
+            batch, place = divmod(position, self.batch_size)
+            turn, group = divmod(batch, len(self.sizes))
+            epoch, offset = divmod(turn * self.batch_size + place, self.sizes[group])
+            if group not in orders or orders[group][0] != epoch:
+                orders[group] = epoch, self._order(group, epoch)
+            yield position, sum(self.sizes[:group]) + int(orders[group][1][offset])
             position += self.world_size
+
+    def _order(self, group: int, epoch: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, 2, group))
+        return torch.randperm(self.sizes[group], generator=generator)
 
 
 class SeededDataset(Dataset):
@@ -68,7 +89,7 @@ class SeededDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Any:
         """Return the sample of a (position, index) pair of :class:`PositionSampler`."""
         position, index = key
-        # The third part keeps these seeds apart from those of the shuffling.
+        # The third part keeps these seeds apart from those of the shuffling, which have 2 there.
         with seeded(derived_seed(self.seed, position, 1)):
             return self.dataset[index]
 
@@ -82,7 +103,7 @@ class TrainLoader:
 
     def __init__(
         self,
-        dataset: ConcatDataset,
+        groups: Sequence[Dataset],
         *,
         total_batch_size: int,
         batches_per_iter: int = 1,
@@ -92,7 +113,8 @@ class TrainLoader:
         """Take everything as plain values.
 
         Args:
-            dataset: map-style, one dict a sample.
+            groups: map-style datasets, one dict a sample. Their samples share no batch: the groups
+                take turns, one batch each.
             total_batch_size: samples of a batch over all ranks.
             batches_per_iter: batches that one iteration of training takes.
             num_workers: processes that load, 0 for none.
@@ -107,7 +129,7 @@ class TrainLoader:
                 f"expected SOLVER.IMS_PER_BATCH to be a positive multiple of the number of "
                 f"processes ({self.world_size}), got {total_batch_size}"
             )
-        self.dataset = dataset
+        self.groups = tuple(groups)
         self.total_batch_size = total_batch_size
         self.batches_per_iter = batches_per_iter
         self.num_workers = num_workers
@@ -116,7 +138,8 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[list[dict]]:
         sampler = PositionSampler(
-            len(self.dataset),
+            [len(group) for group in self.groups],  # type: ignore[arg-type]
+            self.total_batch_size,
             self.seed,
             self.start_iter * self.batches_per_iter * self.total_batch_size,
             comm.get_rank(),
@@ -126,25 +149,49 @@ class TrainLoader:
         # of Detectron2 the order then depends on the number of workers.
         return iter(
             DataLoader(
-                SeededDataset(self.dataset, self.seed),
+                SeededDataset(ConcatDataset(self.groups), self.seed),
                 batch_size=self.total_batch_size // self.world_size,
                 sampler=sampler,
                 num_workers=self.num_workers,
                 collate_fn=list,
                 pin_memory=False,
+                worker_init_fn=end_with_parent,
             )
         )
 
 
+def end_with_parent(worker_id: int) -> None:
+    """Make this process end when the one that started it has ended, however that came.
+
+    PyTorch's workers look for that themselves, but not if it happens while they start: they then
+    wait for ever, and with them whoever reads the output of the run.
+
+    Args:
+        worker_id: part of the signature of DataLoader's worker_init_fn; not used.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
     """Build the training stream of DATASETS.TRAIN.
+
+    Datasets with the same words are joined. Those with others take turns with them, a batch each,
+    because a batch is trained on one vocabulary.
 
     Args:
         cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATE_STEPS, INPUT.
         seed: of shuffling and augmentation, 0 or more, the same on all ranks.
 
     Raises:
-        ValueError: a dataset cannot be used, or the datasets do not fit together.
+        ValueError: no dataset, or one that cannot be used.
         FileNotFoundError: as the datasets' own loading functions say.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
@@ -153,14 +200,17 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
             f"{cfg.DATALOADER.SAMPLER_TRAIN!r}; only plain shuffling resumes exactly"
         )
     check_train_datasets(cfg)
-    parts = []
+    groups: dict[Vocabulary | None, list[Dataset]] = {}
     for name in cfg.DATASETS.TRAIN:
         records = dataset_records(name)
         logger.info("%s: %d samples to train on", name, len(records))
         mapper = SemanticMapper(cfg, name, is_train=True)
-        parts.append(MapDataset(DatasetFromList(records, copy=False), mapper))
+        samples = MapDataset(DatasetFromList(records, copy=False), mapper)
+        groups.setdefault(mapper.vocabulary, []).append(samples)
+    if len(groups) > 1:
+        logger.info("%d vocabularies to train on; they take turns, a batch each", len(groups))
     return TrainLoader(
-        ConcatDataset(parts),
+        [ConcatDataset(parts) for parts in groups.values()],
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         batches_per_iter=cfg.SOLVER.ACCUMULATE_STEPS,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
@@ -190,26 +240,14 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
 
 
 def check_train_datasets(cfg: CfgNode) -> None:
-    """Raise a ValueError unless DATASETS.TRAIN names datasets with one class list and its words."""
+    """Raise a ValueError unless DATASETS.TRAIN names registered datasets that can be trained on."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError(
             "DATASETS.TRAIN is empty; name the registered datasets to train on, such as "
             "DATASETS.TRAIN \"('storybook_train',)\""
         )
-    specs = [LabelSpec.from_metadata(name) for name in cfg.DATASETS.TRAIN]
-    words = [training_vocabulary(spec) for spec in specs]
-    for other, other_words in zip(specs[1:], words[1:], strict=True):
-        if other.classes != specs[0].classes:
-            raise ValueError(
-                f"the datasets of DATASETS.TRAIN must have the same stuff_classes, but "
-                f"{specs[0].dataset_name!r} ({len(specs[0].classes)}) and {other.dataset_name!r} "
-                f"({len(other.classes)}) differ"
-            )
-        if other_words != words[0]:
-            raise ValueError(
-                f"the datasets of DATASETS.TRAIN must have the same vocabulary, but those of "
-                f"{specs[0].dataset_name!r} and {other.dataset_name!r} differ"
-            )
+    for name in cfg.DATASETS.TRAIN:
+        training_vocabulary(LabelSpec.from_metadata(name))
 
 
 def with_legal_ignore_value(cfg: CfgNode) -> CfgNode:

@@ -1,6 +1,10 @@
 """The loaders: the stream depends on seed and iteration only, and datasets are checked."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch
 from fgaseg_d2.data import build
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from tests import datasets
-from tests.conftest import config
+from tests.conftest import ROOT, config
 
 
 def small_config(*opts):
@@ -67,7 +71,7 @@ def test_seeds_differ():
 
 
 def test_every_epoch_has_every_sample_once_and_another_order():
-    stream = iter(build.PositionSampler(size=7, seed=0))
+    stream = iter(build.PositionSampler(sizes=[7], batch_size=2, seed=0))
     pairs = [next(stream) for _ in range(21)]
     assert [position for position, _ in pairs] == list(range(21))
     epochs = [[index for _, index in pairs[start : start + 7]] for start in (0, 7, 14)]
@@ -77,9 +81,13 @@ def test_every_epoch_has_every_sample_once_and_another_order():
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_share_the_stream(world_size):
-    alone = iter(build.PositionSampler(size=5, seed=1, start=4))
+    options = {"sizes": [5, 3], "batch_size": 6, "seed": 1, "start": 6}
+    alone = iter(build.PositionSampler(**options))
     wanted = [next(alone) for _ in range(4 * world_size)]
-    ranks = [iter(build.PositionSampler(5, 1, 4, rank, world_size)) for rank in range(world_size)]
+    ranks = [
+        iter(build.PositionSampler(**options, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
     assert [next(rank) for _ in range(4) for rank in ranks] == wanted
 
 
@@ -105,6 +113,27 @@ def test_datasets_are_joined(tmp_path):
     assert len(names) == 8
 
 
+def test_datasets_with_other_words_take_turns(blocks, tmp_path):
+    more = datasets.write_blocks(tmp_path / "more", count=3)
+    words = ["warm", "fresh", "cold", "dull"]
+    cfg = small_config("DATASETS.TRAIN", ("blocks", "words", "copies"))
+    with (
+        datasets.registered("words", more, stuff_classes=words),
+        datasets.registered("copies", [{**record, "copy": True} for record in blocks]),
+    ):
+        loader = build.build_train_loader(cfg, seed=0)
+        stream = batches(loader, 30)
+        loader.start_iter = 7
+        assert_same(stream[7:20], batches(loader, 13))
+    vocabularies = [{sample["vocabulary"].class_names for sample in batch} for batch in stream]
+    assert vocabularies == 15 * [{datasets.CLASSES}, {tuple(words)}]
+    # Of 15 batches of 2 each, every epoch of 10 (blocks and copies) or 3 has every sample once.
+    first = [(sample["file_name"], "copy" in sample) for sample in sum(stream[::2], [])]
+    second = [sample["file_name"] for sample in sum(stream[1::2], [])]
+    assert [len(set(first[start : start + 10])) for start in (0, 10, 20)] == [10, 10, 10]
+    assert all(len(set(second[start : start + 3])) == 3 for start in range(0, 30, 3))
+
+
 def test_each_dataset_has_its_own_ignore_label(tmp_path):
     label = np.full((48, 64), 7, np.uint8)
     record = datasets.write_pair(tmp_path, "seven", np.zeros((48, 64, 3), np.uint8), label)
@@ -113,6 +142,36 @@ def test_each_dataset_has_its_own_ignore_label(tmp_path):
         samples = sum(batches(build.build_train_loader(cfg, seed=0), 3), [])
     seven = next(sample for sample in samples if "seven" in sample["file_name"])
     assert (seven["sem_seg"] == 255).all()
+
+
+WORKER = """
+import multiprocessing, os, signal, sys, time
+from fgaseg_d2.data.build import end_with_parent
+
+def work(queue):
+    end_with_parent(0)
+    queue.put(os.getpid())
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    context.Process(target=work, args=(queue,)).start()
+    print(queue.get(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_worker_ends_with_its_parent(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(WORKER, encoding="utf-8")
+    # The worker holds the pipe: this returns when both have ended.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, str(program)], env=environment, capture_output=True, timeout=50
+    )
+    assert result.returncode == -signal.SIGKILL
+    assert int(result.stdout) > 0
 
 
 def test_test_loader_yields_every_sample_once(blocks):
@@ -128,7 +187,7 @@ def test_test_loader_yields_every_sample_once(blocks):
             ("DATASETS.TRAIN", ("blocsk",)),
             "'blocsk' is not registered; the nearest names are block",
         ),
-        (("DATASETS.TRAIN", ("blocks", "others")), "must have the same stuff_classes"),
+        (("DATASETS.TRAIN", ("blocks", "classless")), "'classless' has no stuff_classes"),
         (("DATASETS.TRAIN", ("unlabelled",)), r"record 1 \(b.png\) has no sem_seg_file_name"),
         (("DATASETS.TRAIN", ("nothing",)), "'nothing' is empty"),
         (("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"), "'TrainingSampler', got"),
@@ -138,7 +197,7 @@ def test_test_loader_yields_every_sample_once(blocks):
 def test_bad_configurations_are_refused_in_one_line(blocks, opts, message):
     unlabelled = [blocks[0], {"file_name": "b.png"}]
     with (
-        datasets.registered("others", blocks, stuff_classes=["one", "two"]),
+        datasets.registered("classless", blocks, stuff_classes=[]),
         datasets.registered("unlabelled", unlabelled),
         datasets.registered("nothing", []),
         pytest.raises(ValueError, match=message) as caught,

@@ -114,16 +114,6 @@ def test_more_words_than_classes_cannot_train():
         check_train_datasets(cfg)
 
 
-def test_datasets_that_train_together_have_the_same_words(blocks, tmp_path):
-    records = datasets.write_blocks(tmp_path / "more", count=1)
-    cfg = config("tests/data/small.yaml", "DATASETS.TRAIN", (blocks, "more"))
-    with datasets.registered("more", records, vocabulary="w,x,y,z"):
-        with pytest.raises(ValueError, match="same vocabulary, but those of 'blocks' and 'more'"):
-            check_train_datasets(cfg)
-        MetadataCatalog.get(blocks).vocabulary = ["w", "x", "y", "z"]
-        check_train_datasets(cfg)
-
-
 def test_a_dataset_that_names_itself_as_its_words(blocks):
     MetadataCatalog.get(blocks).vocabulary = blocks
     with pytest.raises(ValueError, match="vocabulary of dataset 'blocks', got its own name"):

@@ -161,7 +161,7 @@ def test_more_than_255_classes_train(tmp_path):
     cfg.MODEL.FGASEG.LOSS.SAMPLED_CLASSES = 8
     with datasets.registered("wide", records, stuff_classes=classes):
         trainer = train(cfg)
-        label = trainer.data_loader.dataset[0]["sem_seg"]
+        label = trainer.data_loader.groups[0][0]["sem_seg"]
     assert (label == 255).any()
     assert trainer.cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE == 65535
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
+from fgaseg_d2.data.catalog import replace_dataset
 from fgaseg_d2.engine import FGASegTrainer
 from tests import datasets
 from tests.conftest import config
@@ -27,11 +27,8 @@ def training_config(folder: Path, *opts: object) -> CfgNode:
 def register_blocks(folder: Path) -> None:
     """Register the pictures in a folder as "blocks" in this process, anew."""
     records = datasets.write_blocks(folder / "pictures")
-    if "blocks" in DatasetCatalog:
-        DatasetCatalog.remove("blocks")
-        MetadataCatalog.remove("blocks")
-    DatasetCatalog.register("blocks", lambda: records)
-    MetadataCatalog.get("blocks").set(stuff_classes=list(datasets.CLASSES), ignore_label=255)
+    classes = list(datasets.CLASSES)
+    replace_dataset("blocks", lambda: records, stuff_classes=classes, ignore_label=255)
 
 
 def train(cfg: CfgNode, resume: bool = False) -> FGASegTrainer:

@@ -2,6 +2,7 @@
 
 from .backbone import CLIPViT
 from .dense_head import DenseCLIPHead
+from .pretraining import CLIPPretraining
 from .text_encoder import CLIPTextEncoder
 
-__all__ = ["CLIPTextEncoder", "CLIPViT", "DenseCLIPHead"]
+__all__ = ["CLIPPretraining", "CLIPTextEncoder", "CLIPViT", "DenseCLIPHead"]

@@ -122,6 +122,13 @@ class CLIPViT(Backbone):
         maps["dense"] = _to_map(self.visual.ln_post(tokens) @ self.visual.proj, grid)
         return maps
 
+    def embed_whole(self, images: Tensor) -> Tensor:
+        """Embed each picture as a whole, as CLIP does: B x 3 x H x W -> B x C, not normalised."""
+        tokens, _ = self._embed(images)
+        for index, block in enumerate(self.visual.transformer.resblocks):
+            tokens = self._run(block, self._with_prompts(tokens, index))
+        return self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patches -> B x L x W tokens, CLS first, and the grid's height and width."""
         visual = self.visual

@@ -1,0 +1,93 @@
+"""Contrastive pretraining of CLIP: captions, the loss, and the way to FGASeg."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fgaseg_d2 import Vocabulary
+from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.modeling.clip.pretraining import describe
+from tests.conftest import build_small
+
+NAMES = ("sky", "red house", "cat", "road")
+OPTS = ("MODEL.META_ARCHITECTURE", "CLIPPretraining")
+
+
+def batch(count: int = 4) -> list[dict]:
+    generator = torch.Generator().manual_seed(3)
+    return [
+        {
+            "image": torch.randint(0, 256, (3, 32, 32), generator=generator, dtype=torch.uint8),
+            "sem_seg": torch.full((32, 32), index % 3),
+            "vocabulary": Vocabulary.from_names(NAMES),
+        }
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "caption"),
+    [
+        ({0: 1000}, "sky"),
+        ({0: 500, 2: 300}, "sky and cat"),
+        ({0: 100, 1: 500, 2: 300}, "red house, cat and sky"),
+        ({0: 500, 2: 5}, "sky"),  # too small to be mentioned
+        ({0: 100, 1: 400, 2: 300, 3: 200}, "red house, cat and road"),  # no more than three
+        ({}, "nothing"),
+    ],
+)
+def test_captions_name_what_is_there_the_largest_first(shares, caption):
+    label = torch.full((1024,), 255)
+    start = 0
+    for index, count in shares.items():
+        label[start : start + count] = index
+        start += count
+    assert describe(label.view(32, 32), NAMES, 255) == caption
+
+
+def test_loss_is_the_mean_of_both_directions():
+    model = build_small(*OPTS).train()
+    inputs = batch()
+    inputs[3]["caption"] = "a house by the sea"
+    loss = model(inputs)["loss_contrastive"]
+    images = torch.stack([item["image"].float() for item in inputs])
+    images = (images - model.pixel_mean) / model.pixel_std
+    tokens = F.interpolate(images, model.image_size, mode="bilinear")
+    pictures = F.normalize(model.backbone.visual(tokens), dim=1)
+    texts = model.text_encoder.clip.encode_text(
+        model.text_encoder.tokenizer(
+            [
+                f"A photo of a {caption} in the scene"
+                for caption in ("sky", "red house", "cat", "a house by the sea")
+            ]
+        ),
+        normalize=True,
+    )
+    logits = pictures @ texts.T / 0.07
+    truth = torch.arange(4)
+    wanted = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_every_parameter_of_the_towers_learns():
+    model = build_small(*OPTS).train()
+    model(batch())["loss_contrastive"].backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    # The key's bias shifts all scores of a query alike, so attention does not depend on it.
+    assert [name for name in still if not name.endswith("k_proj.bias")] == []
+
+
+def test_fgaseg_starts_from_its_checkpoint(tmp_path):
+    pretrained = build_small(*OPTS, seed=1)
+    FGASegCheckpointer(pretrained, str(tmp_path)).save("clip")
+    model = build_small(seed=2)
+    FGASegCheckpointer(model, allow_partial=True).load(str(tmp_path / "clip.pth"))
+    wanted = dict(pretrained.named_parameters())
+    for name, parameter in model.named_parameters():
+        if name.startswith(("backbone.", "text_encoder.")):
+            torch.testing.assert_close(parameter, wanted[name], rtol=0, atol=0)
+
+
+def test_it_segments_nothing():
+    with pytest.raises(ValueError, match="evaluate its weights with"):
+        build_small(*OPTS)(batch())
