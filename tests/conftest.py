@@ -50,8 +50,9 @@ def build_small(*opts: object, seed: int = 0) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo for each test what Detectron2's set-up of logging in an earlier one left."""
+    """Undo for each test what the set-up of a training or of the demo in an earlier one left."""
     monkeypatch.setattr(logging.getLogger("fgaseg_d2"), "propagate", True)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")
