@@ -1,6 +1,7 @@
 """Models that several tests share."""
 
 import importlib.util
+import logging
 from pathlib import Path
 from types import ModuleType
 
@@ -45,6 +46,13 @@ def build(path: str, *opts: object, seed: int = 0) -> nn.Module:
 def build_small(*opts: object, seed: int = 0) -> nn.Module:
     """The smallest model that has every part."""
     return build("tests/data/small.yaml", *opts, seed=seed)
+
+
+@pytest.fixture(autouse=True)
+def log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo for each test what the set-up of a training or of the demo in an earlier one left."""
+    monkeypatch.setattr(logging.getLogger("fgaseg_d2"), "propagate", True)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")

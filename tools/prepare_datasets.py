@@ -132,7 +132,7 @@ def _next_step(datasets: list[str], root: Path, given: Path | None) -> str:
     listed = ", ".join(f"'{name}'" for name in tests)
     return (
         f"Evaluate with: {variable}python train_net.py --config-file "
-        "configs/fgaseg/vitb16_384.yaml --eval-only MODEL.WEIGHTS model.pth "
+        "configs/fgaseg/benchmarks_vitb16.yaml --eval-only MODEL.WEIGHTS model.pth "
         f'DATASETS.TEST "({listed},)"\n'
     )
 

@@ -1,5 +1,7 @@
 """Times a function beside the machine's own matrix product, and watches the memory."""
 
+import contextlib
+import ctypes
 import dataclasses
 import gc
 import statistics
@@ -69,7 +71,7 @@ def measure(
         runs: at least 1.
         warmup: 0 or more.
     """
-    gc.collect()
+    _give_back_freed_memory()
     before = _memory(device)
     for _ in range(warmup):
         function()
@@ -105,6 +107,14 @@ def wait(device: torch.device) -> None:
     """Let a GPU finish."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _give_back_freed_memory() -> None:
+    """What earlier measurements left behind would count as in use."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        # glibc keeps freed memory otherwise.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _memory(device: torch.device) -> float | None:

@@ -166,9 +166,12 @@ def test_colour_change_leaves_the_label_alone(blocks):
         *("INPUT.RANDOM_FLIP", "none", "INPUT.CROP.SIZE", [48, 64], "INPUT.COLOR_AUG_SSD", True)
     )
     first = SemanticMapper(plain, "blocks")(blocks[0])
-    second = SemanticMapper(changed, "blocks")(blocks[0])
-    assert torch.equal(first["sem_seg"], second["sem_seg"])
-    assert not torch.equal(first["image"], second["image"])
+    mapper = SemanticMapper(changed, "blocks")
+    # Each of its changes is made in every second picture only, so that some stay as they are.
+    with seeded(0):
+        others = [mapper(blocks[0]) for _ in range(8)]
+    assert all(torch.equal(first["sem_seg"], other["sem_seg"]) for other in others)
+    assert sum(torch.equal(first["image"], other["image"]) for other in others) < 4
 
 
 @pytest.mark.parametrize("flip", ["none", "horizontal", "vertical"])

@@ -73,8 +73,6 @@ def evaluate(cfg, model, monkeypatch):
 
 
 def test_several_sets_in_one_run_each_with_its_words(tmp_path, sets, monkeypatch, caplog):
-    # A training that ran before may have cut the package's log off.
-    monkeypatch.setattr(logging.getLogger("fgaseg_d2"), "propagate", True)
     model = Painter(confuses=True)
     model.eval()
     with caplog.at_level(logging.INFO):

@@ -146,3 +146,20 @@ def test_averaging_over_scales():
 def test_an_unknown_output_is_refused():
     with pytest.raises(ValueError, match="'scores', 'labels' or 'canvas' in the input, got 'map'"):
         label_maps.requested_output({"image": torch.zeros(3, 2, 2), "output": "map"})
+
+
+@pytest.mark.parametrize("maps", [1, 2])
+def test_classes_without_a_chance_are_not_resized(monkeypatch, maps):
+    """Most of many words were rejected; the labels are those of all scores."""
+    torch.manual_seed(0)
+    scores = [torch.rand(300, 6, 8) * 1e-3 for _ in range(maps)]
+    for part in scores:
+        part[[7, 150, 151, 299]] += 0.5
+    expected = label_maps.resize_scores(scores, (90, 120)).argmax(0).to(torch.int32)
+    resized = []
+    resize = label_maps.resize_scores
+    monkeypatch.setattr(
+        label_maps, "resize_scores", lambda m, size: resized.append(len(m[0])) or resize(m, size)
+    )
+    assert torch.equal(label_maps.best_classes(scores, (90, 120)), expected)
+    assert sum(resized) <= 8
