@@ -1,9 +1,6 @@
 """Loaders: a training stream that depends on seed and iteration alone, and one for testing."""
 
 import logging
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from fgaseg_d2.data.dataset_words import training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
 from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.parallel import end_with_parent
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -158,26 +156,6 @@ class TrainLoader:
                 worker_init_fn=end_with_parent,
             )
         )
-
-
-def end_with_parent(worker_id: int) -> None:
-    """Make this process end when the one that started it has ended, however that came.
-
-    PyTorch's workers look for that themselves, but not if it happens while they start: they then
-    wait for ever, and with them whoever reads the output of the run.
-
-    Args:
-        worker_id: part of the signature of DataLoader's worker_init_fn; not used.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:

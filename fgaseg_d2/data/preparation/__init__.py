@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from fgaseg_d2.data.parallel import available_processors
 from fgaseg_d2.data.preparation.ade20k_150 import Ade20k150
 from fgaseg_d2.data.preparation.ade20k_847 import Ade20k847
 from fgaseg_d2.data.preparation.check import check_split
@@ -12,7 +13,6 @@ from fgaseg_d2.data.preparation.coco_stuff import CocoStuff
 from fgaseg_d2.data.preparation.findings import Findings
 from fgaseg_d2.data.preparation.locating import RawDataMissingError
 from fgaseg_d2.data.preparation.outcomes import SplitResult
-from fgaseg_d2.data.preparation.parallel import available_processors
 from fgaseg_d2.data.preparation.pascal_context_59 import PascalContext59
 from fgaseg_d2.data.preparation.pascal_context_459 import PascalContext459
 from fgaseg_d2.data.preparation.pascal_voc import PascalVoc

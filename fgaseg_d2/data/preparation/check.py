@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fgaseg_d2.data.parallel import each
 from fgaseg_d2.data.preparation.findings import Findings
 from fgaseg_d2.data.preparation.outcomes import (
     Outcome,
@@ -15,7 +16,6 @@ from fgaseg_d2.data.preparation.outcomes import (
     tell_listing,
     told,
 )
-from fgaseg_d2.data.preparation.parallel import each
 from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers
 from fgaseg_d2.data.preparation.raw_files import picture_size, read_png
 from fgaseg_d2.data.preparation.samples import Family, Listing, Sample

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from fgaseg_d2.data.parallel import each
 from fgaseg_d2.data.preparation.findings import Findings
 from fgaseg_d2.data.preparation.outcomes import (
     Outcome,
@@ -14,7 +15,6 @@ from fgaseg_d2.data.preparation.outcomes import (
     tell_listing,
     told,
 )
-from fgaseg_d2.data.preparation.parallel import each
 from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers, only_run, write
 from fgaseg_d2.data.preparation.samples import Family, Sample
 

@@ -6,20 +6,15 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import signal
-import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
+from fgaseg_d2.data.parallel import available_processors, each
 from fgaseg_d2.files import atomic_path
 
 from .dataset import (
@@ -84,7 +79,7 @@ def write_dataset(
             with atomic_path(folder / INFO_NAME) as temporary:
                 temporary.write_text(settings.to_json(), encoding="utf-8")
             _draw_missing(folder, settings, workers)
-    except (OSError, NotImplementedError, BrokenProcessPool) as error:
+    except (OSError, NotImplementedError) as error:
         raise OSError(
             f"expected to draw storybook_{split} into {folder}, got an error ({error}); what is "
             "finished stays: make room or leave to write there, or choose another root "
@@ -120,45 +115,14 @@ def _draw_missing(folder: Path, settings: Settings, workers: int | None) -> None
         len(todo) * _SECONDS_PER_SCENE / workers / 60,
     )
     draw = partial(_write_scene, folder, settings)
-    name = f"storybook_{settings.split}"
-    with tqdm(total=len(todo), desc=name, unit="scene", mininterval=0.5) as progress:
-        if workers == 1:
-            for index in todo:
-                draw(index)
-                progress.update()
-            return
-        method = "fork" if sys.platform == "linux" else "spawn"
-        context = multiprocessing.get_context(method)
-        with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-            try:
-                for _ in pool.map(draw, todo, chunksize=8):
-                    progress.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    for _ in each(draw, todo, workers, f"storybook_{settings.split}", unit="scene"):
+        pass
 
 
 def _worker_count(wanted: int | None, scenes: int) -> int:
     if multiprocessing.current_process().daemon:
         return 1  # Python lets a daemon, such as a loader's worker, start no processes
-    return max(1, min(wanted or os.cpu_count() or 1, scenes))
-
-
-def _start_worker() -> None:
-    """Prepare a process that draws: one thread, and an end together with its parent."""
-    # One process per core draws already; OpenCV's own threads would only get in the way.
-    cv2.setNumThreads(0)
-    # The parent hears of Ctrl-C as well, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow_parent() -> None:
-        # Workers would wait for ever for a parent that was killed.
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()
+    return max(1, min(wanted or available_processors(), scenes))
 
 
 def _write_scene(folder: Path, settings: Settings, index: int) -> None:

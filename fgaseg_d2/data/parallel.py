@@ -1,4 +1,4 @@
-"""Runs a function over many files in several processes, with progress, and can be stopped."""
+"""Processes for data: a function over many items with progress; none outlives the program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import TypeVar
 
 import cv2
@@ -32,7 +31,11 @@ def available_processors() -> int:
 
 
 def each(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, title: str
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    workers: int,
+    title: str,
+    unit: str = "file",
 ) -> Iterator[_Result]:
     """Apply a function to every item, and show progress on standard error.
 
@@ -44,6 +47,7 @@ def each(
         items: picklable.
         workers: number of processes; 1 runs the function in this one.
         title: named in the progress.
+        unit: what an item is, for the progress bar.
 
     Yields:
         The results in the order of the items.
@@ -53,7 +57,7 @@ def each(
     """
     workers = min(workers, len(items))
     if workers < 2:
-        yield from _shown(map(function, items), len(items), title)
+        yield from _shown(map(function, items), len(items), title, unit)
         return
     # Starting anew would import PyTorch in each of them; macOS forbids forking.
     method = "fork" if sys.platform == "linux" else "spawn"
@@ -61,7 +65,8 @@ def each(
     others = set(multiprocessing.active_children())
     try:
         chunk = max(1, min(_CHUNK, len(items) // (4 * workers)))
-        yield from _shown(pool.map(function, items, chunksize=chunk), len(items), title)
+        results = pool.map(function, items, chunksize=chunk)
+        yield from _shown(results, len(items), title, unit)
     except BrokenProcessPool as error:
         raise OSError(
             "a process was stopped from outside, perhaps for want of memory; run the same command "
@@ -76,23 +81,36 @@ def each(
         pool.shutdown(cancel_futures=True)
 
 
+def end_with_parent(worker_id: int = 0) -> None:
+    """Make this process end when the one that started it has ended, however that came.
+
+    PyTorch's workers look for that themselves, but not if it happens while they start: they then
+    wait for ever, and with them whoever reads the output of the run.
+
+    Args:
+        worker_id: part of the signature of DataLoader's worker_init_fn; not used.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _start_worker() -> None:
     # Ctrl-C reaches every process; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _shown(results: Iterable[_Result], total: int, title: str) -> Iterator[_Result]:
+def _shown(results: Iterable[_Result], total: int, title: str, unit: str) -> Iterator[_Result]:
     if sys.stderr.isatty():
-        yield from tqdm(results, title, total, unit="file")
+        yield from tqdm(results, title, total, unit=unit)
         return
     last = time.monotonic()
     for done, result in enumerate(results, start=1):
