@@ -50,6 +50,8 @@ class FGASegCriterion(nn.Module):
         aux_weights: weights of the three auxiliary heads.
         ignore_value: label of ignored pixels.
         ignored_as_negative: "bce" counts ignored pixels as negative for every class.
+        class_balance: "ce" weighs a pixel by the share of its class in the batch to the power of
+            minus this; 0 for none.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class FGASegCriterion(nn.Module):
         aux_weights: Sequence[float],
         ignore_value: int,
         ignored_as_negative: bool,
+        class_balance: float = 0.0,
     ) -> None:
         super().__init__()
         if main not in ("bce", "ce"):
@@ -70,6 +73,12 @@ class FGASegCriterion(nn.Module):
             raise ValueError(
                 f"expected three weights in MODEL.FGASEG.LOSS.AUX_WEIGHTS, got {list(aux_weights)}."
             )
+        if class_balance and main != "ce":
+            raise ValueError(
+                "expected MODEL.FGASEG.LOSS.CLASS_BALANCE 0 or MODEL.FGASEG.LOSS.MAIN 'ce', got "
+                f"{class_balance} and '{main}'."
+            )
+        self.class_balance = class_balance
         self.main, self.t2p, self.t2p_weight = main, t2p, t2p_weight
         self.aux_weights = tuple(aux_weights)
         self.ignore_value, self.ignored_as_negative = ignore_value, ignored_as_negative
@@ -98,17 +107,26 @@ class FGASegCriterion(nn.Module):
         logits = F.interpolate(logits.float(), targets.shape[1:], mode="bilinear")
         valid = targets != self.ignore_value
         if self.main == "ce":
-            total = F.cross_entropy(
-                logits, targets, ignore_index=self.ignore_value, reduction="sum"
-            )
-            # A batch without a single label has no loss rather than none that is a number.
-            return total / valid.sum().clamp(min=1)
+            return self._cross_entropy(logits, targets, valid)
         loss = F.binary_cross_entropy_with_logits(
             logits, self._one_hot(targets, logits.shape[1]), reduction="none"
         )
         if self.ignored_as_negative:
             return loss.mean()
         return (loss.mean(1) * valid).sum() / valid.sum().clamp(min=1)
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+        weights = None
+        total_weight = valid.sum().clamp(min=1)
+        if self.class_balance:
+            counts = targets[valid].bincount(minlength=logits.shape[1]).to(logits)
+            weights = (counts.clamp(min=1) / total_weight) ** -self.class_balance
+            total_weight = (weights * counts).sum().clamp(min=1)
+        total = F.cross_entropy(
+            logits, targets, weights, ignore_index=self.ignore_value, reduction="sum"
+        )
+        # A batch without a single label has no loss rather than none that is a number.
+        return total / total_weight
 
     def _t2p_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         targets = F.interpolate(targets[:, None].float(), logits.shape[2:], mode="nearest")

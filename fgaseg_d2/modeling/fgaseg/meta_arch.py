@@ -105,6 +105,7 @@ class FGASeg(nn.Module):
                 loss.AUX_WEIGHTS,
                 cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
                 loss.IGNORED_AS_NEGATIVE,
+                loss.CLASS_BALANCE,
             ),
             "finetune": cfg.MODEL.CLIP.FINETUNE,
             "train_vocabulary": _default_vocabulary(fga.VOCABULARY, cfg.DATASETS.TRAIN),
