@@ -118,7 +118,7 @@ def _add_fgaseg(cfg: CN) -> None:
     fgaseg.LOSS.AUX_WEIGHTS = [0.2, 1.0, 1.0]  # of the three auxiliary heads, FAST.ENABLED only
     # "bce": an ignored pixel counts as "none of the classes" (True) or not at all (False).
     fgaseg.LOSS.IGNORED_AS_NEGATIVE = True
-    # "ce": a pixel weighs as much as the share of its class in the batch to the power of minus this;
+    # "ce": a pixel's weight is the share of its class in the batch to the power of minus this;
     # 0.5 brings rare and small things forward, 0 counts all pixels the same.
     fgaseg.LOSS.CLASS_BALANCE = 0.0
     # Train each step on the classes in the batch and random others, this many in all. 0: on all.

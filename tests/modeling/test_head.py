@@ -192,17 +192,35 @@ def test_every_loss_has_its_weight():
         torch.testing.assert_close(losses[name], weight * main)
 
 
-@pytest.mark.parametrize("main", ["bce", "ce"])
-def test_a_batch_without_labels_has_a_finite_loss(main):
+def test_class_balance_lets_rare_classes_weigh_more():
+    """Nine pixels of class 0, three of class 2, none of class 1, four ignored."""
+    logits = torch.randn(1, 3, 4, 4)
+    targets = torch.tensor([0] * 9 + [2] * 3 + [255] * 4).view(1, 4, 4)
+    pixels = F.cross_entropy(logits, targets, ignore_index=255, reduction="none").flatten()
+    shares = torch.tensor([9 / 12] * 9 + [3 / 12] * 3)
+    for balance in (0.0, 0.5, 1.0):
+        weights = shares**-balance
+        expected = (weights * pixels[:12]).sum() / weights.sum()
+        losses = criterion(main="ce", class_balance=balance)({"logits": logits}, targets)
+        torch.testing.assert_close(losses["loss_sem_seg"], expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"main": "bce"},
+        {"main": "bce", "ignored_as_negative": False},
+        {"main": "ce"},
+        {"main": "ce", "class_balance": 0.5},
+    ],
+)
+def test_a_batch_without_labels_has_a_finite_loss(settings):
     targets = torch.full((1, 4, 4), 255)
-    for as_negative in (True, False):
-        losses = criterion(main=main, ignored_as_negative=as_negative)(
-            {"logits": torch.randn(1, 3, 2, 2)}, targets
-        )
-        assert losses["loss_sem_seg"].isfinite()
+    losses = criterion(**settings)({"logits": torch.randn(1, 3, 2, 2)}, targets)
+    assert losses["loss_sem_seg"].isfinite()
 
 
-@pytest.mark.parametrize("wrong", [{"main": "dice"}, {"t2p": "l1"}])
+@pytest.mark.parametrize("wrong", [{"main": "dice"}, {"t2p": "l1"}, {"class_balance": 0.5}])
 def test_unknown_losses_are_refused(wrong):
     with pytest.raises(ValueError, match="expected MODEL.FGASEG.LOSS"):
         criterion(**wrong)
