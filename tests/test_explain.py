@@ -1,6 +1,7 @@
 """Pseudo-masks: the numbers, what is missing in other heads, and the contact sheet."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fgaseg_d2.contact_sheet import Column, draw_contact_sheet
 from fgaseg_d2.explanation import Explanation
 from fgaseg_d2.legend import LegendEntry
 from fgaseg_d2.modeling.inference.sliding_window import cut_views, merge_token_maps, merge_views
-from tests.conftest import config
+from tests.conftest import ROOT, config
 
 WORDS = "red house,tree,sky,sea,cat,road"
 FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 1)
@@ -184,6 +185,15 @@ def test_windows_of_a_model_are_explained(plain):
     assert np.isfinite(explanation.lcs).all()
 
 
+def test_few_views_at_a_time_and_autocast_change_little():
+    expected = predictor(*WINDOWS).explain(picture(), WORDS)
+    for opts, tolerance in (("TEST.MAX_VIEWS", 2), 1e-5), (("TEST.AMP_DTYPE", "bfloat16"), 0.05):
+        explanation = predictor(*WINDOWS, *opts).explain(picture(), WORDS)
+        assert explanation.gcs.dtype == explanation.lcs.dtype == np.float32
+        np.testing.assert_allclose(explanation.gcs, expected.gcs, atol=tolerance)
+        np.testing.assert_allclose(explanation.lcs, expected.lcs, atol=tolerance)
+
+
 def colours(sheet, colour):
     """Number of pixels of a colour."""
     return int((sheet == np.array(colour, np.uint8)).all(-1).sum())
@@ -253,3 +263,14 @@ def test_very_many_words_make_smaller_maps():
     assert sheet.size < 3 * 6e7
     with pytest.raises(ValueError, match="expected 1 word or more on a sheet, got 0"):
         explanation.sheet(words=0)
+
+
+def test_the_code_of_the_documentation_runs(monkeypatch):
+    text = (ROOT / "docs" / "EXPLAIN.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(compile(code, "EXPLAIN.md", "exec"), names)
+    explanation = names["explanation"]
+    assert explanation.gcs.shape == explanation.lcs.shape == (3, 28, 28)
+    assert explanation.scores.shape == (2, *explanation.labels.shape)
