@@ -26,11 +26,15 @@ _EPILOG = """\
 examples:
   %(prog)s --input scene.png --vocab "red house,tree|pine,sky"
   %(prog)s --input "photos/*.jpg" clip.mp4 --vocab words.txt --background "wall,floor"
+  %(prog)s --input scene.png --vocab "sun,moon" --explain
   %(prog)s --input photos/ --vocab ade20k_150 --config-file vitb16_384 --weights model.pth
 
 Exit code: 0; 1 if something failed; 2 for a wrong command line; 130 after Ctrl-C.
 FGASEG_TRACEBACK=1 in the environment shows where an error arose.
 """
+
+
+_EXPLAIN_WORDS = 12
 
 
 class _StopError(Exception):
@@ -93,6 +97,18 @@ def argument_parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("output/demo"), metavar="DIR", help="%(default)s"
     )
     out.add_argument(
+        "--explain",
+        action="store_true",
+        help="also draw why: for each picture a sheet of each word's global similarity (GCS), "
+        "local similarity (LCS) and probability, *_explain.png",
+    )
+    out.add_argument(
+        "--explain-words",
+        type=_positive,
+        metavar="N",
+        help=f"words on a sheet, those with most pixels (default {_EXPLAIN_WORDS})",
+    )
+    out.add_argument(
         "--batch-size", type=_positive, default=1, metavar="N", help="pictures a pass (default 1)"
     )
     out.add_argument(
@@ -105,6 +121,18 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _check_explain(args: argparse.Namespace, sources: list[media.Source]) -> None:
+    """Sheets are drawn of pictures."""
+    if args.explain_words is not None and not args.explain:
+        raise _StopError("expected --explain with --explain-words; give both or neither", 2)
+    videos = [source for source in sources if source.is_video]
+    if args.explain and videos:
+        what = "--webcam" if videos[0].is_camera else f"the video {str(videos[0].path)!r}"
+        raise _StopError(
+            f"expected only pictures with --explain, got {what}; leave out one of the two", 2
+        )
 
 
 def _check_output(folder: Path) -> None:
@@ -187,6 +215,7 @@ def _run(args: argparse.Namespace) -> int:
         sources = [media.Source(args.webcam, f"webcam{args.webcam}")]
         if args.input:
             sources = media.find_sources(args.input, args.output)
+        _check_explain(args, sources)
         _check_output(args.output)
         import runner
     except FileNotFoundError as error:
@@ -201,7 +230,10 @@ def _run(args: argparse.Namespace) -> int:
     origin = "" if args.vocab else f", the own words of {args.config_file}"
     names = ", ".join(vocabulary.class_names[:12]) + (", ..." if len(vocabulary) > 12 else "")
     runner.say(f"looking for {len(vocabulary)} classes{origin}: {names}")
-    run = runner.Runner(predictor, vocabulary, args.output, args.batch_size, args.max_frames)
+    explain_words = (args.explain_words or _EXPLAIN_WORDS) if args.explain else 0
+    run = runner.Runner(
+        predictor, vocabulary, args.output, args.batch_size, args.max_frames, explain_words
+    )
     try:
         run.pictures([source for source in sources if not source.is_video])
         for source in sources:

@@ -51,13 +51,15 @@ class Source:
         return ".jpg" if Path(self.path).suffix.lower() in (".jpg", ".jpeg") else ".png"
 
     def outputs(self, folder: Path) -> dict[str, Path]:
-        """All files that come of this source, by kind; a video has no "labels"."""
+        """All files that may come of this source, by kind; a video has no "labels", "explain"."""
         # It imports PyTorch, and a path that is not there is reported before that.
         from fgaseg_d2.segmentation import output_paths
 
         paths = output_paths(folder, self.stem, self.overlay_suffix)
         if self.is_video:
             del paths["labels"]
+        else:
+            paths["explain"] = folder / f"{self.stem}_explain.png"
         return paths
 
 

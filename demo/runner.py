@@ -7,7 +7,7 @@ import dataclasses
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 from tqdm import tqdm
 
 from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
-from fgaseg_d2.files import atomic_path, read_image, write_json
+from fgaseg_d2.explanation import Explanation
+from fgaseg_d2.files import atomic_path, read_image, write_image, write_json
 from fgaseg_d2.predictor import OpenVocabPredictor
 from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
@@ -43,6 +44,7 @@ class Runner:
         output: folder of the results.
         batch_size: pictures or frames in one pass.
         max_frames: of a video; None for all.
+        explain_words: words on the contact sheet of each picture; 0 for no sheets.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Runner:
         output: Path,
         batch_size: int,
         max_frames: int | None,
+        explain_words: int,
     ) -> None:
         self.predictor, self.vocabulary = predictor, vocabulary
         self.output, self.batch_size, self.max_frames = output, batch_size, max_frames
+        self.explain_words = explain_words
         self.done = self.failed = 0
 
     def pictures(self, sources: list[media.Source]) -> None:
@@ -72,15 +76,30 @@ class Runner:
         return None
 
     def _batch(self, batch: list[tuple[media.Source, np.ndarray]]) -> None:
-        results: list[Segmentation] = []
+        results: Sequence[Segmentation] = []
         with self._reporting(*(source for source, _ in batch)):
-            results = self.predictor.batch([image for _, image in batch], self.vocabulary)
+            results = self._segment([image for _, image in batch])
         for (source, _), result in zip(batch, results, strict=bool(results)):
             with self._reporting(source):
                 result = _with_source(result, source)
                 paths = result.save(self.output, source.stem, source.overlay_suffix)
-                self.done += 1
                 say(f"{source.path} -> {paths['overlay']}: {_largest(result.shares)}")
+                if isinstance(result, Explanation):
+                    self._save_sheet(result, source)
+                self.done += 1
+
+    def _segment(self, images: list[np.ndarray]) -> Sequence[Segmentation]:
+        if self.explain_words:
+            return [self.predictor.explain(image, self.vocabulary) for image in images]
+        return self.predictor.batch(images, self.vocabulary)
+
+    def _save_sheet(self, result: Explanation, source: media.Source) -> None:
+        """Write the contact sheet beside the other results."""
+        path = source.outputs(self.output)["explain"]
+        write_image(path, result.sheet(self.explain_words))
+        total = len(self.vocabulary.class_names)
+        more = f"; --explain-words {total} shows all words" if total > self.explain_words else ""
+        say(f"{source.path} -> {path}: {min(total, self.explain_words)} of {total} words{more}")
 
     def video(self, source: media.Source) -> None:
         """Segment a video or what a camera sees; Ctrl-C ends a camera's video."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_PAPER, _INK, _QUIET = (255, 255, 255), (33, 37, 41), (110, 117, 125)
+from fgaseg_d2.fonts import font_for
+
+PAPER, INK, QUIET = (255, 255, 255), (33, 37, 41), (110, 117, 125)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,9 @@ class LegendEntry:
 class _Style:
     """Sizes in pixels of everything in the legend, all from the size of the picture."""
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, names: Iterable[str]) -> None:
         self.text = max(14, round((height * width) ** 0.5 / 34))
-        self.font = ImageFont.load_default(size=self.text)
+        self.font = font_for("".join(names), self.text)
         self.line = round(self.text * 1.3)
         self.row_gap = round(self.text * 0.45)
         self.swatch = self.text
@@ -45,19 +47,32 @@ class _Style:
         return int(np.ceil(self.font.getlength(text)))
 
     def wrap(self, text: str) -> list[str]:
-        """Break a name at blanks, and a single long word where it must be."""
-        lines = [""]
-        for word in text.split(" "):
-            joined = f"{lines[-1]} {word}".strip()
-            if self.measure(joined) <= self.name:
-                lines[-1] = joined
-                continue
-            lines.append("")
-            for letter in word:
-                if self.measure(lines[-1] + letter) > self.name:
-                    lines.append("")
-                lines[-1] += letter
-        return [line for line in lines if line] or [""]
+        return wrap_text(text, self.font, self.name)
+
+
+def wrap_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a text at blanks, and a single long word where it must be.
+
+    Args:
+        text: one paragraph.
+        font: that the text will be drawn in.
+        width: of a line, in pixels.
+
+    Returns:
+        One line or more.
+    """
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}".strip()
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line] or [""]
 
 
 def add_legend(
@@ -79,7 +94,7 @@ def add_legend(
         The picture and the legend in one, uint8, RGB.
     """
     height, width = picture.shape[:2]
-    style = _Style(height, width)
+    style = _Style(height, width, [*(entry.name for entry in entries), *slots_for])
     texts = [style.wrap(entry.name) for entry in entries]
     reserved = [style.wrap(name) for name in slots_for]
     name = max((style.measure(line) for lines in texts + reserved for line in lines), default=0)
@@ -102,7 +117,7 @@ def add_legend(
         size, origin = (max(width, panel[0]), height + panel[1]), (0, height)
     else:
         size, origin = (width + panel[0], max(height, panel[1])), (width, 0)
-    canvas = Image.new("RGB", size, _PAPER)
+    canvas = Image.new("RGB", size, PAPER)
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
     for entry, lines, (across, down) in zip(entries, texts, positions, strict=False):
@@ -145,5 +160,5 @@ def _draw_entry(
     draw.rounded_rectangle(box, radius=max(2, style.swatch // 5), fill=tuple(map(int, entry.color)))
     for number, line in enumerate(lines):
         at = (left + style.swatch + style.gap, middle + number * style.line)
-        draw.text(at, line, fill=_INK, font=style.font, anchor="lm")
-    draw.text((left + column, middle), entry.percentage, fill=_QUIET, font=style.font, anchor="rm")
+        draw.text(at, line, fill=INK, font=style.font, anchor="lm")
+    draw.text((left + column, middle), entry.percentage, fill=QUIET, font=style.font, anchor="rm")

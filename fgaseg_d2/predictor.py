@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,6 +20,7 @@ from PIL import Image
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.config_files import load_config
 from fgaseg_d2.data.folders import register_configured
+from fgaseg_d2.explanation import Explanation
 from fgaseg_d2.files import read_image
 from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
 from fgaseg_d2.segmentation import Segmentation
@@ -120,6 +122,30 @@ class OpenVocabPredictor:
                 images, pictures, vocabularies, outputs, strict=True
             )
         ]
+
+    def explain(self, image: Picture, vocabulary: Words | None = None) -> Explanation:
+        """Segment one picture and keep what the model made the segmentation of (GCS and LCS).
+
+        A call looks at the picture twice, and so takes up to twice as long as a prediction.
+
+        Args:
+            image, vocabulary: as in a call.
+
+        Returns:
+            What a call returns, with the pseudo-masks.
+
+        Raises:
+            FileNotFoundError, ValueError: as a call.
+        """
+        (segmentation,) = self.batch([image], vocabulary)
+        maps = self.model.pseudo_masks(self._prepare(segmentation.image, segmentation.vocabulary))
+        arrays = {name: values.cpu().numpy() for name, values in maps.items()}
+        fields = (field.name for field in dataclasses.fields(segmentation))
+        return Explanation(
+            **{name: getattr(segmentation, name) for name in fields},
+            gcs=arrays["gcs"],
+            lcs=arrays.get("lcs"),
+        )
 
     @property
     def default_vocabulary(self) -> Vocabulary | None:

@@ -1,12 +1,14 @@
 """The demo's command line, as a person would use it."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+import fgaseg_d2
 from tests.demo_tools import (
     RANDOM,
     SLOW,
@@ -113,6 +115,32 @@ def test_help_answers_at_once(tmp_path):
     assert "storybook_val" in result.stdout
     assert "argparse" in imported(result.stderr)
     assert not SLOW & imported(result.stderr)
+
+
+def test_explain_draws_a_sheet_beside_the_usual_results(main, tmp_path):
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "b.jpg", (70, 50), 1)
+    words = ("--vocab", "red house,tree|pine,blue sky", "--background-threshold", "0.4")
+    words += ("--weights", Path(fgaseg_d2.__file__).parent / "weights/storybook_vit8.safetensors")
+    pictures = (tmp_path / "a.png", tmp_path / "b.jpg")
+    assert main("--input", *pictures, *words, "--output", tmp_path / "usual")[0] == 0
+    explained = demo(
+        *("--input", "a.png", "b.jpg", *words, "--output", "explained", "--explain"),
+        *("--explain-words", 2, "--batch-size", 2),
+        cwd=tmp_path,
+    )
+    assert explained.returncode == 0, explained.stderr
+    before = {path.name for path in (tmp_path / "usual").iterdir()}
+    after = {path.name for path in (tmp_path / "explained").iterdir()}
+    assert after == before | {"a_explain.png", "b_explain.png"}
+    for name in ("a_labels.png", "b_labels.png", "b_overlay.jpg"):
+        same = ((tmp_path / folder / name).read_bytes() for folder in ("usual", "explained"))
+        assert next(same) == next(same)
+    assert "explained/a_explain.png: 2 of 4 words; --explain-words 4 shows all" in explained.stdout
+    with Image.open(tmp_path / "explained" / "a_explain.png") as sheet:
+        assert sheet.width > 1000
+        assert sheet.height > 2 * 200
+        assert len(sheet.convert("RGB").getcolors(2**24)) > 500
 
 
 def test_own_words_of_the_configuration(main, tmp_path):

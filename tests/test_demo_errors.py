@@ -40,6 +40,9 @@ def main(monkeypatch, capfd):
         (("--input", "a.png", "--synonyms", "min"), "invalid choice"),
         (("--input", "a.png", "--background-threshold", "high"), "invalid float"),
         (("--input", "a.png", "--vocabulary", "cat"), "unrecognized arguments"),
+        (("--webcam", "--explain"), "expected only pictures with --explain, got --webcam"),
+        (("--webcam", "--explain-words", "3"), "expected --explain with --explain-words"),
+        (("--input", "a.png", "--explain", "--explain-words", "0"), "a whole number from 1"),
     ],
 )
 def test_wrong_command_line_stops_before_the_model(main, tmp_path, monkeypatch, arguments, reason):
@@ -51,6 +54,18 @@ def test_wrong_command_line_stops_before_the_model(main, tmp_path, monkeypatch, 
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert reason in errors
+
+
+def test_videos_are_not_explained(main, tmp_path, monkeypatch):
+    """Said before the model is built, also of a video among pictures."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("demo._prepare")
+    write_picture(tmp_path / "a.png")
+    write_video(tmp_path / "clip.mp4")
+    code, output, errors = main("--input", "a.png", "clip.mp4", "--explain", "--output", "new")
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert "expected only pictures with --explain, got the video 'clip.mp4'" in errors
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from detectron2.engine import DefaultPredictor
 from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
+from fgaseg_d2.modeling.fgaseg.losses import sample_classes
 from tests.conftest import build_small, config
 
 FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 2)
@@ -138,11 +139,10 @@ def test_padding_of_a_training_batch_is_ignored():
 
 
 def test_sampled_classes_keep_those_of_the_batch_and_renumber():
-    model = build_small("MODEL.FGASEG.LOSS.SAMPLED_CLASSES", 4)
     entries = tuple((f"class {number}",) for number in range(50))
     targets = torch.tensor([[[7, 31, 255], [49, 7, 31]]])
     for _ in range(5):
-        chosen, renumbered = model._sample_classes(entries, targets)
+        chosen, renumbered = sample_classes(entries, targets, 4, 255)
         assert len(chosen) == 4
         names = [None if t == 255 else chosen[t][0] for t in renumbered.flatten().tolist()]
         assert names == ["class 7", "class 31", None, "class 49", "class 7", "class 31"]

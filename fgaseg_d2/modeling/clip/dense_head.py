@@ -37,3 +37,7 @@ class DenseCLIPHead(nn.Module):
         # CLIP's own bound on the temperature keeps the training stable.
         scale = self.log_scale.clamp(max=math.log(100)).exp()
         return {"logits": scale * cosine_maps(text, features["dense"])}
+
+    def pseudo_masks(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+        """Features and text as in `forward` -> "gcs" B x T x h x w, the cosines themselves."""
+        return {"gcs": cosine_maps(text, features["dense"])}

@@ -3,6 +3,7 @@
 Letters: B images, T classes, C joint embedding, D hidden channels, h w token grid.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -161,6 +162,27 @@ class FGASegHead(nn.Module):
             outputs = {name: _scatter(maps, kept, len(text)) for name, maps in outputs.items()}
         return outputs
 
+    def pseudo_masks(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
+        """The similarities that `forward` makes its class maps of, in inference; to look at.
+
+        Args:
+            features, text: those of `forward`.
+
+        Returns:
+            "gcs": B x T x h x w, cosines; with LCS on also "lcs": B x T x h x w, any real numbers,
+            NaN for classes that `forward` does not keep and so has no local map of.
+        """
+        dense = features["dense"]
+        aligned = self.p2tformer(text, dense)
+        similarity = cosine_maps(aligned, dense)
+        if self.local_similarity is None:
+            return {"gcs": similarity}
+        kept = self._kept(similarity)
+        if kept is None:
+            return {"gcs": similarity, "lcs": self.local_similarity(aligned, dense)}
+        local = self.local_similarity(_take(aligned, kept), dense)
+        return {"gcs": similarity, "lcs": _scatter(local, kept, len(text), math.nan)}
+
     def _kept(self, similarity: Tensor) -> Tensor | None:
         """The classes that each image goes on with, B x K, ascending; None if all may stay."""
         if self.training or not self.keep_classes:
@@ -237,8 +259,8 @@ def _take(x: Tensor, classes: Tensor) -> Tensor:
     return x[torch.arange(len(x), device=x.device)[:, None], classes]
 
 
-def _scatter(x: Tensor, classes: Tensor, total: int) -> Tensor:
-    """B x K x h x w, B x K -> B x total x h x w, the others rejected."""
-    out = x.new_full((len(x), total, *x.shape[2:]), REJECTED)
+def _scatter(x: Tensor, classes: Tensor, total: int, absent: float = REJECTED) -> Tensor:
+    """B x K x h x w, B x K -> B x total x h x w, `absent` for the others."""
+    out = x.new_full((len(x), total, *x.shape[2:]), absent)
     index = classes[:, :, None, None].expand_as(x)
     return out.scatter(1, index, x)

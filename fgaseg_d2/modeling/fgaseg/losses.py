@@ -140,3 +140,31 @@ class FGASegCriterion(nn.Module):
         labels = torch.arange(classes, device=targets.device)[:, None, None]
         valid = (targets != self.ignore_value)[:, None]
         return ((targets[:, None] == labels) & valid).float()
+
+
+def sample_classes(
+    entries: Sequence, targets: Tensor, limit: int, ignore_value: int
+) -> tuple[Sequence, Tensor]:
+    """Leave the classes of the batch and random others, and renumber the targets.
+
+    Args:
+        entries: T classes.
+        targets: B x H x W, class numbers or the ignore value.
+        limit: classes to leave; with fewer all stay.
+
+    Returns:
+        At most `limit` entries, and targets that count in them; a class that is left out has
+        become the ignore value.
+    """
+    total = len(entries)
+    if total <= limit:
+        return entries, targets
+    labels = targets[targets != ignore_value]
+    present = torch.bincount(labels, minlength=total).cpu() > 0
+    chosen = (torch.rand(total) + present).topk(limit).indices.sort().values
+    number = torch.full((total,), ignore_value)
+    number[chosen] = torch.arange(len(chosen))
+    valid = targets != ignore_value
+    renumbered = number.to(targets.device)[targets.clamp(max=total - 1)]
+    targets = torch.where(valid, renumbered, targets)
+    return tuple(entries[index] for index in chosen.tolist()), targets

@@ -6,7 +6,7 @@ logits -> losses in training, scores at each picture's own size in inference.
 Letters: B images, T text entries, C joint embedding, K classes of a vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -23,8 +23,15 @@ from ..clip.finetune import set_trainable
 from ..clip.text_encoder import CLIPTextEncoder
 from ..inference.class_scores import reduce_entries
 from ..inference.label_maps import requested_output
-from ..inference.sliding_window import Size, cut_views, merge_views, scaled
-from .losses import FGASegCriterion
+from ..inference.sliding_window import (
+    Size,
+    check_sizes,
+    cut_views,
+    merge_token_maps,
+    merge_views,
+    scaled,
+)
+from .losses import FGASegCriterion, sample_classes
 
 
 @META_ARCH_REGISTRY.register()
@@ -72,7 +79,7 @@ class FGASeg(nn.Module):
         softmax_scores: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, backbone.size_divisibility, sliding_window)
+        check_sizes(image_size, backbone.size_divisibility, sliding_window)
         self.backbone = backbone
         self.text_encoder = text_encoder
         self.sem_seg_head = sem_seg_head
@@ -166,6 +173,30 @@ class FGASeg(nn.Module):
                 results[index] = requested_output(item, scores)
         return results
 
+    @torch.no_grad()
+    def pseudo_masks(self, item: Mapping) -> dict[str, Tensor]:
+        """The maps that `forward` segments a picture by, in a pass of their own.
+
+        Args:
+            item: an input of `forward`; "scale" has no effect.
+
+        Returns:
+            "gcs": T x h x w, the cosine of each entry of the vocabulary and each token; with LCS
+            "lcs", the same of local similarities, NaN for entries that the head did not keep.
+            Sliding windows are merged into the token grid of the canvas.
+        """
+        window = self.sliding_window
+        vocabulary = _vocabulary_of(item, self.test_vocabulary)
+        with autocast(self.device, self.autocast_dtype):
+            text = self.text_encoder(vocabulary.entries)
+        views = self._views(item, window, self.image_size)
+        passes = list(self._passes(self.sem_seg_head.pseudo_masks, views, text))
+        maps = {name: torch.cat([part[name] for part in passes]).float() for name in passes[0]}
+        return {
+            name: merge_token_maps(parts, *window) if window else parts[0]
+            for name, parts in maps.items()
+        }
+
     def _groups(self, inputs: Sequence[Mapping]) -> list[tuple[Vocabulary, float, list[int]]]:
         groups: dict = {}
         alone = self.sem_seg_head.joint_classes
@@ -185,30 +216,36 @@ class FGASeg(nn.Module):
         else:
             patch = self.backbone.size_divisibility
             image_size = scaled(image_size, scale, patch, (patch, patch))
-        views, counts = [], []
-        for item in inputs:
-            image = self._normalise(item["image"])
-            parts = cut_views(image, *window) if window else image[None]
-            views.append(F.interpolate(parts, image_size, mode="bilinear"))
-            counts.append(len(parts))
+        views = [self._views(item, window, image_size) for item in inputs]
         with autocast(self.device, self.autocast_dtype):
             text = self.text_encoder(vocabulary.entries)
-        logits = self._logits(torch.cat(views), text)
-        for count in counts:
+        passes = self._passes(self.sem_seg_head, torch.cat(views), text)
+        logits = (view for maps in passes for view in maps["logits"].float())
+        for parts in views:
             yield reduce_entries(
-                self._scores(islice(logits, count), window),
+                self._scores(islice(logits, len(parts)), window),
                 vocabulary.entry_classes,
                 len(vocabulary.class_names),
                 vocabulary.background_threshold,
             )
 
-    def _logits(self, views: Tensor, text: Tensor) -> Iterator[Tensor]:
-        """Views B x 3 x H x W -> T x 4h x 4w of one after the other, a few in memory at a time."""
+    def _views(
+        self, item: Mapping, window: tuple[Size, Size, Size] | None, image_size: Size
+    ) -> Tensor:
+        """What CLIP sees of a picture, V x 3 x image_size: its windows, or the picture whole."""
+        image = self._normalise(item["image"])
+        parts = cut_views(image, *window) if window else image[None]
+        return F.interpolate(parts, image_size, mode="bilinear")
+
+    def _passes(
+        self, stage: Callable[..., dict[str, Tensor]], views: Tensor, text: Tensor
+    ) -> Iterator[dict[str, Tensor]]:
+        """What a stage of the head makes of all views, a few in memory at a time."""
         at_once = len(views) if self.sem_seg_head.joint_classes else self.max_views
         for part in views.split(at_once):
             with autocast(self.device, self.autocast_dtype):
-                logits = self.sem_seg_head(self.backbone(part), text)["logits"]
-            yield from logits.float()
+                maps = stage(self.backbone(part), text)
+            yield maps
 
     def _scores(self, views: Iterator[Tensor], window: tuple[Size, Size, Size] | None) -> Tensor:
         """Logits T x h x w of one picture's views -> T x H x W probabilities of the picture."""
@@ -233,49 +270,14 @@ class FGASeg(nn.Module):
         ignore = self.criterion.ignore_value
         targets = [item["sem_seg"].to(self.device).long() for item in inputs]
         targets = ImageList.from_tensors(targets, pad_value=ignore).tensor
-        entries, targets = self._sample_classes(vocabularies.pop().classes, targets)
+        limit = min(self.sampled_classes or self.max_classes, self.max_classes)
+        entries, targets = sample_classes(vocabularies.pop().classes, targets, limit, ignore)
         text = self.text_encoder(entries)
         outputs = self.sem_seg_head(self.backbone(images), text)
         return self.criterion(outputs, targets)
 
-    def _sample_classes(self, entries: tuple, targets: Tensor) -> tuple[tuple, Tensor]:
-        """Leave the classes of the batch and random others, and renumber the targets."""
-        total = len(entries)
-        limit = min(self.sampled_classes or total, self.max_classes)
-        if total <= limit:
-            return entries, targets
-        labels = targets[targets != self.criterion.ignore_value]
-        present = torch.bincount(labels, minlength=total).cpu() > 0
-        chosen = (torch.rand(total) + present).topk(limit).indices.sort().values
-        number = torch.full((total,), self.criterion.ignore_value)
-        number[chosen] = torch.arange(len(chosen))
-        valid = targets != self.criterion.ignore_value
-        renumbered = number.to(targets.device)[targets.clamp(max=total - 1)]
-        targets = torch.where(valid, renumbered, targets)
-        return tuple(entries[index] for index in chosen.tolist()), targets
-
     def _normalise(self, image: Tensor) -> Tensor:
         return (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
-
-
-def _check_sizes(
-    image_size: Sequence[int], patch: int, sliding_window: tuple[Size, Size, Size] | None
-) -> None:
-    if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
-        raise ValueError(
-            "expected MODEL.CLIP.IMAGE_SIZE to be a height and a width in multiples of the patch "
-            f"size {patch}, got {list(image_size)}."
-        )
-    if sliding_window is None:
-        return
-    canvas, size, stride = sliding_window
-    if any(len(pair) != 2 for pair in sliding_window) or not all(
-        1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
-    ):
-        raise ValueError(
-            "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
-            f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
-        )
 
 
 def _default_vocabulary(words: str, datasets: Sequence[str]) -> Vocabulary | None:

@@ -4,7 +4,7 @@ A picture is squashed to a canvas and cut into overlapping windows; one more vie
 picture. Letters: V windows, T classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,27 @@ def window_offsets(length: int, size: int, stride: int) -> list[int]:
         return [0]
     steps = -(-(length - size) // stride)
     return [min(step * stride, length - size) for step in range(steps + 1)]
+
+
+def check_sizes(
+    image_size: Sequence[int], patch: int, sliding_window: tuple[Size, Size, Size] | None
+) -> None:
+    """Raise a ValueError if CLIP's input size, or windows (canvas, size, stride), do not fit."""
+    if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
+        raise ValueError(
+            "expected MODEL.CLIP.IMAGE_SIZE to be a height and a width in multiples of the patch "
+            f"size {patch}, got {list(image_size)}."
+        )
+    if sliding_window is None:
+        return
+    canvas, size, stride = sliding_window
+    if any(len(pair) != 2 for pair in sliding_window) or not all(
+        1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
+    ):
+        raise ValueError(
+            "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
+            f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
+        )
 
 
 def cut_views(image: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
@@ -71,6 +92,31 @@ def merge_views(views: Iterable[Tensor], canvas: Size, size: Size, stride: Size)
         part = whole[None, start : start + _CLASSES]
         total[start : start + _CLASSES] += F.interpolate(part, canvas, mode="bilinear").squeeze(0)
     return total.div_(2)
+
+
+def merge_token_maps(views: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
+    """Put maps on the views' token grids together, weighted as `merge_views` weighs scores.
+
+    Args:
+        views: (V + 1) x T x h x w, in the order of `cut_views`; NaN where a view has no map, which
+            then has no weight.
+
+    Returns:
+        T x h' x w', in tokens of the same size in pixels, NaN where no view has a map.
+    """
+    grid = tuple(round(canvas[axis] * views.shape[2 + axis] / size[axis]) for axis in (0, 1))
+
+    def merge(maps: Tensor) -> Tensor:
+        resized = (F.interpolate(view[None], size, mode="bilinear")[0] for view in maps)
+        merged = merge_views(resized, canvas, size, stride)
+        return F.interpolate(merged[None], grid, mode="area")[0]
+
+    return torch.cat(
+        [
+            merge(part.nan_to_num()) / merge((~part.isnan()).to(part))
+            for part in views.split(_CLASSES, dim=1)
+        ]
+    )
 
 
 def scaled(size: Size, scale: float, multiple: int = 1, least: Size = (1, 1)) -> Size:

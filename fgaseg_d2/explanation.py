@@ -1,0 +1,122 @@
+"""A segmentation with the maps that it was made of: where each word may be, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch.nn import functional as F
+
+from fgaseg_d2.contact_sheet import Column, draw_contact_sheet
+from fgaseg_d2.legend import LegendEntry
+from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.visualization import default_colors
+
+_REJECTED = 1e-30  # the head gives classes that it drops the logit -100
+_FINAL_SIDE = 512  # pixels of a final map on a sheet, at most
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Explanation(Segmentation):
+    """What :meth:`OpenVocabPredictor.explain` finds: a segmentation and its pseudo-masks.
+
+    ``scores`` and ``labels`` are the final maps. Letters: T entries of the vocabulary (synonyms and
+    background words apart, see ``Vocabulary.entries``), K classes, h w the model's token grid,
+    which covers the whole picture, whatever its shape.
+
+    Args:
+        gcs: global similarity, T x h x w, float32: the cosine of word and token in [-1, 1].
+        lcs: local similarity, T x h x w, float32, any real number: the unit-norm tokens under a
+            convolution made of the word. NaN for entries that the head did not keep. None for a
+            model without LCS.
+    """
+
+    gcs: np.ndarray
+    lcs: np.ndarray | None
+
+    def class_maps(self, kind: Literal["gcs", "lcs"]) -> np.ndarray:
+        """Largest similarity of each class's entries, as a class scores as its best entry.
+
+        Returns:
+            K x h x w, float32; NaN where no entry of a class has a map.
+
+        Raises:
+            ValueError: the model has no such maps.
+        """
+        entries = {"gcs": self.gcs, "lcs": self.lcs}.get(kind)
+        if entries is None:
+            raise ValueError(f"expected maps that this model has, got {kind!r}; take 'gcs'")
+        maps = np.full((len(self.class_names), *entries.shape[1:]), np.nan, np.float32)
+        for entry, index in zip(entries, self.vocabulary.entry_classes, strict=True):
+            np.fmax(maps[index], entry, out=maps[index])
+        return maps
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """Share of the pixels, in [0, 1], of each of the K classes."""
+        return np.bincount(self.labels.ravel(), minlength=len(self.class_names)) / self.labels.size
+
+    def ranking(self) -> list[int]:
+        """Class indices by area, largest first; those without a pixel by their highest score."""
+        peaks = self.scores.amax((1, 2)).tolist()
+        return sorted(range(len(peaks)), key=lambda index: (-self.areas[index], -peaks[index]))
+
+    def sheet(self, words: int = 12) -> np.ndarray:
+        """Draw the contact sheet: picture, result, and the maps of the words with most pixels.
+
+        Args:
+            words: rows at most, from 1.
+
+        Returns:
+            A picture, uint8, RGB.
+
+        Raises:
+            ValueError: ``words`` below 1.
+        """
+        if words < 1:
+            raise ValueError(f"expected 1 word or more on a sheet, got {words}; choose such as 12")
+        chosen = self.ranking()[:words]
+        colors = default_colors(self.class_names)
+        rows = [
+            LegendEntry(self.class_names[k], tuple(colors[k]), float(self.areas[k])) for k in chosen
+        ]
+        total = len(self.class_names)
+        text = f"{total} words" if total > 1 else "1 word"
+        if len(chosen) < total:
+            text = f"the {len(chosen)} of {total} words with most pixels"
+        if self.lcs is None:
+            text += "; no LCS in this model"
+        title = Path(self.source).name or "picture"
+        return draw_contact_sheet(
+            self.image, self.labels, colors, (title, text), rows, self._columns(chosen)
+        )
+
+    def _columns(self, chosen: list[int]) -> list[Column]:
+        """The columns of a sheet; instead of a map that is not there stands why."""
+        columns = [Column("GCS", "cosine of word and pixels", self._similarities("gcs", chosen))]
+        if self.lcs is not None:
+            maps = self._similarities("lcs", chosen)
+            columns.append(Column("LCS", "convolution made of the word", maps))
+        final = [self._final(index) for index in chosen]
+        return [*columns, Column("Final", "probability", final)]
+
+    def _similarities(
+        self, kind: Literal["gcs", "lcs"], chosen: list[int]
+    ) -> list[np.ndarray | str]:
+        maps, with_entry = self.class_maps(kind), set(self.vocabulary.entry_classes)
+        missing = ("no word" if index not in with_entry else "not kept" for index in chosen)
+        return [
+            reason if np.isnan(maps[index]).all() else maps[index]
+            for index, reason in zip(chosen, missing, strict=True)
+        ]
+
+    def _final(self, index: int) -> np.ndarray | str:
+        """A class's scores, no larger than a sheet needs."""
+        scores = self.scores[index]
+        ratio = min(1.0, _FINAL_SIDE / max(scores.shape))
+        size = tuple(max(1, round(side * ratio)) for side in scores.shape)
+        reduced = F.interpolate(scores[None, None].float(), size, mode="area")[0, 0].cpu().numpy()
+        return reduced if reduced.max() > _REJECTED else "rejected"
