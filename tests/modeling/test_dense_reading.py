@@ -166,6 +166,12 @@ def test_exactly_the_parts_without_effect_do_not_train(name):
     assert {part for part, p in block.named_parameters() if p.grad is not None} == trains
 
 
+def test_every_reading_is_documented():
+    page = (ROOT / "docs" / "TRAINING_FREE.md").read_text(encoding="utf-8")
+    table = page.split("| source |")[1].split("\n\n")[0]
+    assert {line.split("`")[1] for line in table.splitlines() if "`" in line} == set(READINGS)
+
+
 def test_an_unknown_reading_names_those_there_are():
     with pytest.raises(ValueError, match="DENSE_READING .*fgaseg, clip, .*clearclip, got 'gem'"):
         build_small("MODEL.CLIP.DENSE_READING", "gem")
