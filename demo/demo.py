@@ -209,6 +209,22 @@ def _prepare(args: argparse.Namespace) -> tuple[OpenVocabPredictor, Vocabulary]:
     return predictor, Vocabulary.coerce(predictor.default_vocabulary, **options)
 
 
+def _words_without_effect(predictor: OpenVocabPredictor, vocabulary: Vocabulary) -> str:
+    """Say what the words cannot do where their probabilities add up to 1; "" for nothing."""
+    words, threshold = len(vocabulary.entries), vocabulary.background_threshold
+    if not getattr(predictor.model, "softmax_scores", False):
+        return ""
+    advice = 'name what else there may be, such as --background "wall,floor,sky"'
+    if words == 1:
+        return f"this model chooses among the words, and every pixel gets the only one; {advice}"
+    if 0 < threshold <= 1 / words:
+        return (
+            f"--background-threshold {threshold:g} changes nothing: this model chooses among "
+            f"{words} words, and the best has at least {1 / words:.2g}; {advice}"
+        )
+    return ""
+
+
 def _run(args: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit code."""
     try:
@@ -227,6 +243,8 @@ def _run(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         raise _StopError(runner.one_line(error), 2) from error
     runner.say(f"weights: {predictor.weights_summary}")
+    if warning := _words_without_effect(predictor, vocabulary):
+        runner.complain(f"warning: {warning}")
     origin = "" if args.vocab else f", the own words of {args.config_file}"
     names = ", ".join(vocabulary.class_names[:12]) + (", ..." if len(vocabulary) > 12 else "")
     runner.say(f"looking for {len(vocabulary)} classes{origin}: {names}")

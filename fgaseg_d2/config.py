@@ -45,6 +45,12 @@ def _add_clip(cfg: CN) -> None:
     # A pretrained tag of open_clip ("openai"), the path of a CLIP checkpoint, or "" for random
     # weights. Never fetched when MODEL.WEIGHTS names a checkpoint: that brings CLIP's weights.
     clip.PRETRAINED = "openai"
+    # How the last block gives a dense map: "fgaseg" (what FGAseg's weights were trained with), or,
+    # for a CLIP that was not trained densely, "clip", "maskclip", "sclip", "naclip" or "clearclip";
+    # see docs/TRAINING_FREE.md.
+    clip.DENSE_READING = "fgaseg"
+    # DenseCLIPHead's logits are the cosines times this at first; it trains. 100 at most.
+    clip.LOGIT_SCALE = 1 / 0.07
     # Height and width that every picture is resized to before CLIP sees it, multiples of the patch.
     clip.IMAGE_SIZE = [384, 384]
     # The two blocks, counted from 0, whose outputs guide the decoder: earlier, later.

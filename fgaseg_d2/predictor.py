@@ -22,6 +22,7 @@ from fgaseg_d2.config_files import load_config
 from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.explanation import Explanation
 from fgaseg_d2.files import read_image
+from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
 from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
@@ -211,6 +212,8 @@ class OpenVocabPredictor:
                 "nothing"
             )
         clip = sum(parameter.numel() for parameter in self.model.clip_parameters())
+        if is_training_free(self.model):
+            return f"CLIP's pretrained weights {pretrained!r} alone ({clip:,} parameters)"
         return (
             f"CLIP's pretrained weights {pretrained!r} for {clip:,} of {total:,} parameters and "
             "random ones for the rest, so the result means nothing"

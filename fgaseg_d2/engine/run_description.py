@@ -16,6 +16,8 @@ _PUBLISHED = {
     "TEST.AUG.ENABLED": False,
     "INPUT.MIN_SIZE_TEST": 640,
     "INPUT.MAX_SIZE_TEST": 2560,
+    "MODEL.SEM_SEG_HEAD.NAME": "FGASegHead",
+    "MODEL.CLIP.DENSE_READING": "fgaseg",
     "MODEL.FGASEG.POOLING_TEST": [1, 1],
     "MODEL.FGASEG.PROMPT_TEMPLATES": "single",
 }
@@ -35,7 +37,7 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
         and "fingerprint", which differs where weights or settings do.
     """
     return {
-        "weights": cfg.MODEL.WEIGHTS or "none (random, or CLIP's own)",
+        "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
         "config": config_file,
         "clip": cfg.MODEL.CLIP.NAME,
         "protocol": _protocol(cfg),
@@ -51,6 +53,10 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
         ],
         "fingerprint": _fingerprint(cfg),
     }
+
+
+def _initial_weights(pretrained: str) -> str:
+    return f"CLIP's own ({pretrained}), no others" if pretrained else "none (random)"
 
 
 def _protocol(cfg: CfgNode) -> str:

@@ -20,6 +20,7 @@ from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
 from fgaseg_d2.evaluation.report import Evaluation, write_report
 from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def evaluate(
     checkpointer = FGASegCheckpointer(
         model, cfg.OUTPUT_DIR, allow_partial=cfg.MODEL.WEIGHTS_PARTIAL
     )
-    if not cfg.MODEL.WEIGHTS and not (resume and checkpointer.has_checkpoint()):
+    trained = cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())
+    if not trained and not (cfg.MODEL.CLIP.PRETRAINED and is_training_free(model)):
         logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was not trained")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     run = describe_run(cfg, config_file)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers.position import resize_grid_embedding
+from .dense_reading import find_reading
 from .loading import load_clip, needed_pretrained
 
 
@@ -23,6 +24,7 @@ class CLIPViT(Backbone):
 
     Args:
         visual: the image tower of an open_clip model, with split q, k, v (see `load_clip`).
+        dense_reading: how the last block is run, see MODEL.CLIP.DENSE_READING.
         guidance_blocks: the two blocks, counted from 0, whose outputs are returned as guidance
             maps; empty for one third and two thirds of the depth.
         prompt_length: learned deep prompt tokens a block, 0 for none.
@@ -35,6 +37,7 @@ class CLIPViT(Backbone):
         self,
         visual: VisionTransformer,
         *,
+        dense_reading: str = "fgaseg",
         guidance_blocks: Sequence[int] = (),
         prompt_length: int = 0,
         prompt_depth: int = 0,
@@ -48,6 +51,7 @@ class CLIPViT(Backbone):
                 "choose a ViT-* model."
             )
         self.visual = visual
+        self.dense_reading = find_reading(dense_reading)
         depth = len(visual.transformer.resblocks)
         self.guidance_blocks = tuple(guidance_blocks) or (depth // 3 - 1, 2 * depth // 3 - 1)
         ascending = sorted(self.guidance_blocks)
@@ -78,6 +82,7 @@ class CLIPViT(Backbone):
         pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
         return {
             "visual": load_clip(clip_cfg.NAME, pretrained).visual,
+            "dense_reading": clip_cfg.DENSE_READING,
             "guidance_blocks": clip_cfg.GUIDANCE_BLOCKS,
             "prompt_length": clip_cfg.PROMPT_LENGTH,
             "prompt_depth": clip_cfg.PROMPT_DEPTH,
@@ -117,7 +122,7 @@ class CLIPViT(Backbone):
             for name, wanted in zip(("early", "late"), self.guidance_blocks, strict=True):
                 if index == wanted:
                     maps[f"guidance_{name}"] = _to_map(self._without_prompts(tokens), grid)
-        tokens = self._run_dense(last, self._with_prompts(tokens, len(blocks)))
+        tokens = self.dense_reading(last, self._with_prompts(tokens, len(blocks)), grid)
         tokens = self._without_prompts(tokens)
         maps["dense"] = _to_map(self.visual.ln_post(tokens) @ self.visual.proj, grid)
         return maps
@@ -144,13 +149,6 @@ class CLIPViT(Backbone):
         if self.gradient_checkpointing and self.training:
             return checkpoint(block, tokens, use_reentrant=False)
         return block(tokens)
-
-    @staticmethod
-    def _run_dense(block: nn.Module, tokens: Tensor) -> Tensor:
-        """The last block without attention: every token keeps its own value, on CLS's residual."""
-        values = block.ls_1(block.attn.project_values(block.ln_1(tokens)))
-        tokens = values + tokens[:, :1]
-        return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
 
     def _with_prompts(self, tokens: Tensor, index: int) -> Tensor:
         """Put block `index`'s prompt tokens behind CLS, in place of the block's before."""

@@ -8,36 +8,55 @@ import math
 from collections.abc import Mapping
 
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from ..layers.similarity import cosine_maps
 
+# CLIP's own bound on the temperature keeps the training stable.
+_MAX_SCALE = 100.0
+
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DenseCLIPHead(nn.Module):
-    """Cosine of text and tokens, times a learned scale (CLIP's temperature, initially 1 / 0.07)."""
+    """Cosine of text and tokens, times a learned scale.
+
+    Args:
+        logit_scale: the initial scale, above 0 and at most 100.
+    """
 
     joint_classes = False
 
     @configurable
-    def __init__(self) -> None:
+    def __init__(self, *, logit_scale: float = 1 / 0.07) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        if not 0 < logit_scale <= _MAX_SCALE:
+            raise ValueError(
+                f"expected MODEL.CLIP.LOGIT_SCALE above 0 and at most {_MAX_SCALE:g}, got "
+                f"{logit_scale:g}."
+            )
+        self.log_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
 
     @classmethod
-    def from_config(cls, cfg: object, input_shape: Mapping[str, ShapeSpec]) -> dict:
-        """The head has no arguments."""
-        return {}
+    def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict:
+        """The arguments of the constructor, from a configuration."""
+        return {"logit_scale": cfg.MODEL.CLIP.LOGIT_SCALE}
 
     def forward(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """Features with "dense" B x C x h x w and text T x C -> "logits" B x T x h x w."""
-        # CLIP's own bound on the temperature keeps the training stable.
-        scale = self.log_scale.clamp(max=math.log(100)).exp()
-        return {"logits": scale * cosine_maps(text, features["dense"])}
+        """Features with "dense" B x C x h x w and text T x C -> "logits" B x T x h x w, float32."""
+        scale = self.log_scale.clamp(max=math.log(_MAX_SCALE)).exp()
+        return {"logits": scale * self.pseudo_masks(features, text)["gcs"]}
 
     def pseudo_masks(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """Features and text as in `forward` -> "gcs" B x T x h x w, the cosines themselves."""
-        return {"gcs": cosine_maps(text, features["dense"])}
+        """Features and text as in `forward` -> "gcs" B x T x h x w, the cosines, float32."""
+        dense = features["dense"].float()
+        # The cosines of a picture differ by hundredths, which half precision hardly resolves.
+        with torch.autocast(dense.device.type, enabled=False):
+            return {"gcs": cosine_maps(text.float(), dense)}
+
+
+def is_training_free(model: nn.Module) -> bool:
+    """Whether CLIP's pretrained weights are all that a model needs."""
+    return isinstance(getattr(model, "sem_seg_head", None), DenseCLIPHead)

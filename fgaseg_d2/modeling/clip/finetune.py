@@ -38,11 +38,10 @@ def set_trainable(backbone: CLIPViT, text_encoder: CLIPTextEncoder, mode: str) -
         blocks = (*backbone.visual.transformer.resblocks, *text_encoder.blocks)
         for parameter in _of_blocks(blocks, mode):
             parameter.requires_grad_(True)
-    # Read densely, the last image block has no attention: its q and k get no gradient, and DDP
+    # Read densely, the last image block leaves out some of its parts, which get no gradient; DDP
     # waits for every parameter that could.
-    unused = backbone.visual.transformer.resblocks[-1].attn
-    unused.q_proj.requires_grad_(False)
-    unused.k_proj.requires_grad_(False)
+    for part in backbone.dense_reading.unused:
+        backbone.visual.transformer.resblocks[-1].get_submodule(part).requires_grad_(False)
 
 
 def _of_blocks(blocks: Iterable[nn.Module], mode: str) -> Iterable[nn.Parameter]:

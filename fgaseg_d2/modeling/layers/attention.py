@@ -54,17 +54,34 @@ class SplitQKVAttention(nn.Module):
         Returns:
             N x L x E, and None in place of the weights.
         """
-        q = self.q_proj(query).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        k = self.k_proj(key).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        v = self.v_proj(value).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        if attn_mask is not None:
-            attn_mask = attn_mask.to(q.dtype)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
-        return self.out_proj(out.transpose(1, 2).flatten(2)), None
+        q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
+        return self.out_proj(self._attend(q, k, v, attn_mask)), None
+
+    def correlate(
+        self, tokens: Tensor, projection: nn.Linear, bias: Tensor | None = None
+    ) -> Tensor:
+        """Let each token attend to those that look like it after one projection.
+
+        Args:
+            tokens: N x L x E.
+            projection: `q_proj` or `k_proj`, in place of both.
+            bias: L x L, added to the scores.
+
+        Returns:
+            N x L x E, before `out_proj`.
+        """
+        alike = projection(tokens)
+        return self._attend(alike, alike, self.v_proj(tokens), bias)
 
     def project_values(self, value: Tensor) -> Tensor:
         """What a token gives when it attends to itself alone: N x L x E -> N x L x E."""
         return self.out_proj(self.v_proj(value))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        mask = None if mask is None else mask.to(q.dtype)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return out.transpose(1, 2).flatten(2)
 
 
 class GuidedLinear(nn.Linear):
