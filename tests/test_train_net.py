@@ -155,7 +155,7 @@ def test_missing_files_of_a_dataset(monkeypatch, capsys, tmp_path, closed_datase
     code, err = call(monkeypatch, capsys, *SMALL, *HERE, "OUTPUT_DIR", tmp_path / "output")
     assert code == 1
     last = err.splitlines()[-1]
-    assert last.startswith("error: expected to draw storybook_val into"), err
+    assert last.startswith("error: expected to draw storybook_test into"), err
     assert str(closed_datasets) in last, err
 
 
