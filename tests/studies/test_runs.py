@@ -22,7 +22,7 @@ from tests.conftest import ROOT, build_small, config
 SMALL = ROOT / "tests" / "data" / "small.yaml"
 # Does what train_net.py would: a model after training, figures after a test.
 PROGRAM = """
-import json, os, pathlib, sys, torch
+import json, os, pathlib, shutil, sys
 opts = dict(zip(sys.argv[1:], sys.argv[2:]))
 folder = pathlib.Path(opts["OUTPUT_DIR"])
 with open({calls!r}, "a") as calls:
@@ -31,8 +31,8 @@ with open({calls!r}, "a") as calls:
 if opts.get("MODEL.FGASEG.P2T.LAYERS") == "2":
     sys.exit("some words\\nerror: the disk is full")
 if "--resume" in sys.argv:
-    torch.save({{"model": {{"w": torch.ones(3)}}, "optimizer": [1]}}, folder / "model_final.pth")
-    torch.save({{"model": {{}}}}, folder / "model_0000001.pth")
+    for name in ("final", "0000001"):
+        shutil.copy({model!r}, folder / f"model_{{name}}.pth")
 else:
     for name in ("storybook_train",):
         target = folder / "inference" / name / "evaluation.json"
@@ -55,7 +55,10 @@ def study(tmp_path):
 @pytest.fixture
 def jobs(tmp_path):
     said, program = [], tmp_path / "program.py"
-    program.write_text(PROGRAM.format(calls=str(tmp_path / "calls")), encoding="utf-8")
+    model = tmp_path / "checkpoint.pth"
+    torch.save({"model": {"w": torch.ones(3)}, "optimizer": [1]}, model)
+    text = PROGRAM.format(calls=str(tmp_path / "calls"), model=str(model))
+    program.write_text(text, encoding="utf-8")
 
     def calls():
         found = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
@@ -96,6 +99,16 @@ def test_a_failed_run_is_reported_and_the_others_go_on(study, tmp_path, jobs):
     (folder / "model_final.pth").unlink()
     make().run(runs[:1])
     assert not (tmp_path / "calls").exists()
+
+
+def test_rows_that_train_alike_share_a_model(study, tmp_path, jobs):
+    make, _, calls = jobs
+    test_only = Row("half", {}, {"MODEL.CLIP.IMAGE_SIZE": [32, 32]})
+    study = replace(study, rows=(*study.rows, test_only))
+    runs = Planner(tmp_path / "out", Settings()).runs(study, [0], ["one", "half"])
+    assert make().run(runs) == 0
+    assert [call[2] for call in calls()] == [True, False, False]
+    assert all(run.finished for run in runs)
 
 
 def test_what_was_trained_otherwise_is_not_taken_for_finished(study, tmp_path, jobs):
