@@ -58,7 +58,8 @@ def make_slots(jobs: int | None, device: str) -> list[Slot]:
     count = (gpus or min(cores, 4)) if jobs is None else jobs
     if not 1 <= count <= most:
         raise ValueError(f"expected --jobs 1 .. {most}, the number of {what}, got {count}")
-    threads = max(1, cores // count)
+    # Whoever sets the variable knows better.
+    threads = int(os.environ.get("OMP_NUM_THREADS", max(1, cores // count)))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(index) for index in range(gpus)]
     return [

@@ -174,6 +174,7 @@ def test_rows_start_from_the_clip_of_a_checkpoint_alone(tmp_path):
 
 def test_jobs_share_the_machine(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [slot.threads for slot in make_slots(None, "cpu")] == [2] * 4
     assert [slot.threads for slot in make_slots(3, "cpu")] == [2] * 3
     with pytest.raises(ValueError, match="expected --jobs 1 .. 8, the number of CPU cores, got 9"):
