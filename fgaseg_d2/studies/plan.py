@@ -129,7 +129,8 @@ class Planner:
     def _configs(self, study: Study, row: Row) -> tuple[dict, dict]:
         try:
             train = self._flat(study.train_config, self.training_overrides(row))
-            return train, self._flat(study.test_config, self.test_overrides(row))
+            test = self._flat(study.test_config, self.test_overrides(row))
+            return train, {k: v for k, v in test.items() if not k.startswith("SOLVER.")}
         except ValueError as error:
             raise ValueError(f"study {study.name!r}, row {row.name!r}: {error}") from error
 
