@@ -169,6 +169,7 @@ def _add_inference(cfg: CN) -> None:
     # FAST and KEEP_CLASSES take all views of a picture together.
     cfg.TEST.MAX_VIEWS = 8
     cfg.TEST.IMS_PER_BATCH = 1  # pictures that the evaluation gives to the model together
+    cfg.TEST.MAX_PICTURES = 0  # evaluate on the first ones of each test set, this many. 0: on all
     # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
     # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
     cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)

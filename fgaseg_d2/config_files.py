@@ -105,7 +105,7 @@ def load_config(
 
 def _merge_file(cfg: CfgNode, path: Path) -> None:
     try:
-        for key, value in _leaves(_read_yaml(path)):
+        for key, value in leaves(_read_yaml(path)):
             _set(cfg, key, value)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -144,7 +144,7 @@ def _merge_opts(cfg: CfgNode, opts: list[Any]) -> None:
 
 def _set(cfg: CfgNode, key: str, value: Any) -> None:
     """Set one key as ``merge_from_list`` does, kinder to whole numbers and to text."""
-    known = dict(_leaves(cfg))
+    known = dict(leaves(cfg))
     if any(name.startswith(f"{key}.") for name in known):
         raise ValueError(f"expected {key} to be a section of keys, got {value!r}; name a key in it")
     if key not in known:
@@ -169,10 +169,11 @@ def _set(cfg: CfgNode, key: str, value: Any) -> None:
         ) from error
 
 
-def _leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a configuration, such as "MODEL.CLIP.NAME", with their values."""
     for key, value in node.items():
         if isinstance(value, dict) and (value or not prefix):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
@@ -181,8 +182,8 @@ def _check_keys(cfg: CfgNode) -> None:
     """Refuse a configuration that ``add_fgaseg_config`` has not seen."""
     wanted = get_cfg()
     add_fgaseg_config(wanted)
-    known = dict(_leaves(cfg))
-    missing = [key for key, _ in _leaves(wanted) if key not in known]
+    known = dict(leaves(cfg))
+    missing = [key for key, _ in leaves(wanted) if key not in known]
     if missing:
         raise ValueError(
             f"expected a configuration with the keys of fgaseg_d2, got one without {missing[0]}; "

@@ -7,8 +7,12 @@ from tests.conftest import ROOT, build, config
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))
 # CLIP ViT-L and larger only shallow, in tests/modeling/test_clip.py: gigabytes say nothing more.
-# The ablations have tests of their own.
-BUILT = [path for path in FILES if "vitl" not in path and "ablations" not in path]
+# The ablations and the studies have tests of their own.
+BUILT = [
+    path
+    for path in FILES
+    if "vitl" not in path and "ablations" not in path and ("studies" not in path or "base" in path)
+]
 
 
 @pytest.mark.parametrize("path", BUILT)

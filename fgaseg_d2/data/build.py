@@ -197,10 +197,10 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
-    """Build a loader that yields every sample of one dataset once over all ranks.
+    """Build a loader that yields every sample that is tested of one dataset once over all ranks.
 
     Args:
-        cfg: INPUT and DATALOADER.NUM_WORKERS are used.
+        cfg: INPUT, TEST and DATALOADER.NUM_WORKERS are used.
         dataset_name: a registered dataset.
 
     Raises:
@@ -210,7 +210,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise ValueError(f"expected TEST.IMS_PER_BATCH of 1 or more, got {cfg.TEST.IMS_PER_BATCH}.")
     return build_detection_test_loader(
-        dataset_records(dataset_name),
+        dataset_records(dataset_name, cfg.TEST.MAX_PICTURES),
         mapper=SemanticMapper(cfg, dataset_name, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         batch_size=cfg.TEST.IMS_PER_BATCH,

@@ -105,19 +105,24 @@ def require_registered(dataset_name: str) -> None:
     )
 
 
-def dataset_records(dataset_name: str) -> list[dict]:
+def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
     """List the samples of a registered dataset.
 
     Args:
         dataset_name: name in the DatasetCatalog.
+        most: only the first, this many; 0 for all.
 
     Returns:
         Dicts that all have ``file_name`` and ``sem_seg_file_name``.
 
     Raises:
-        ValueError: not registered, empty, or a record without one of the two.
+        ValueError: not registered, empty, a record without one of the two, or a negative number.
         FileNotFoundError: as the dataset's own loading function says.
     """
+    if most < 0:
+        raise ValueError(
+            f"expected TEST.MAX_PICTURES of 0 (all pictures of a test set) or more, got {most}"
+        )
     require_registered(dataset_name)
     records = list(DatasetCatalog.get(dataset_name))
     if not records:
@@ -130,7 +135,7 @@ def dataset_records(dataset_name: str) -> list[dict]:
                     f"({record.get('file_name', 'no file_name')}) has no {key}; every picture "
                     "needs a label file for semantic segmentation"
                 )
-    return records
+    return records[: most or None]
 
 
 def read_label(file_name: str) -> np.ndarray:

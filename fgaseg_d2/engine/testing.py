@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, with_test_set
 from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.engine.cost import Stopwatch, model_cost
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
 from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
@@ -63,9 +65,12 @@ def evaluate(
         evaluator = trainer.build_evaluator(part, name)
         if isinstance(evaluator, SegmentationEvaluator) and evaluator.writer is not None:
             evaluator.writer.run.update(run)
-        results = trainer.test(part, model, [evaluator])
+        with Stopwatch(model) as watch:
+            results = trainer.test(part, model, [evaluator])
         if comm.is_main_process():
-            evaluation = _evaluation(name, results, evaluator, run)
+            evaluation = replace(
+                _evaluation(name, results, evaluator, run), cost=model_cost(model, watch)
+            )
             page = write_report(cfg.OUTPUT_DIR, evaluation)
             by_task[name], figures[name] = results, dict(evaluation.results)
     if not comm.is_main_process():
@@ -89,7 +94,7 @@ def check_test_sets(cfg: CfgNode) -> None:
     view_scales(cfg)
     for name in cfg.DATASETS.TEST:
         evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
-        truth = GroundTruth.from_metadata(name, cfg.TEST.UNSEEN_CLASSES)
+        truth = _truth(cfg, name)
         files = [file for pair in truth.files.items() for file in pair]
         # Other schemes are addresses, which are fetched when they are read.
         missing = [file for file in files if "://" not in file and not os.path.isfile(file)]
@@ -112,13 +117,17 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> SegmentationEvaluator:
         ValueError: the dataset cannot be evaluated.
         FileNotFoundError: as the dataset's own loading function says.
     """
-    truth = GroundTruth.from_metadata(dataset_name, cfg.TEST.UNSEEN_CLASSES)
+    truth = _truth(cfg, dataset_name)
     folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "predictions")
     return SegmentationEvaluator(
         truth,
         Extras(cfg.TEST.BOUNDARY_IOU, cfg.TEST.OLD_MIOU_RULE),
         PredictionWriter(folder, truth) if cfg.TEST.SAVE_PREDICTIONS else None,
     )
+
+
+def _truth(cfg: CfgNode, dataset_name: str) -> GroundTruth:
+    return GroundTruth.from_metadata(dataset_name, cfg.TEST.UNSEEN_CLASSES, cfg.TEST.MAX_PICTURES)
 
 
 class LabelOutput(nn.Module):

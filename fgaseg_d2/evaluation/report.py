@@ -33,6 +33,7 @@ class Evaluation:
         expected: how many the test set has.
         run: how the predictions were made, in plain types; test sets of equal runs share a table.
         per_class: one row a class; empty where the evaluator does not say.
+        cost: parameters of the model and its seconds a picture; empty where that is not known.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Evaluation:
     expected: int | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     per_class: Sequence[Mapping[str, Any]] = ()
+    cost: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def write_report(folder: str | Path, evaluation: Evaluation) -> str:

@@ -47,13 +47,16 @@ class GroundTruth:
                 )
 
     @classmethod
-    def from_metadata(cls, dataset_name: str, unseen_classes: str = "") -> GroundTruth:
+    def from_metadata(
+        cls, dataset_name: str, unseen_classes: str = "", most: int = 0
+    ) -> GroundTruth:
         """Take a registered dataset.
 
         Args:
             dataset_name: name in the DatasetCatalog. Its metadata may have ``background_class``
                 and ``unseen_classes`` besides what every dataset has.
             unseen_classes: takes the place of the metadata's; "a,b" or a file with one a line.
+            most: only the first pictures, this many; 0 for all.
 
         Raises:
             ValueError: the dataset cannot be evaluated, or lists a picture twice.
@@ -62,7 +65,7 @@ class GroundTruth:
         labels = LabelSpec.from_metadata(dataset_name)
         metadata = MetadataCatalog.get(dataset_name)
         files: dict[str, str] = {}
-        for record in dataset_records(dataset_name):
+        for record in dataset_records(dataset_name, most):
             if record["file_name"] in files:
                 raise ValueError(
                     f"dataset {dataset_name!r} lists {record['file_name']} twice; every picture "

@@ -96,14 +96,19 @@ def document(results: Sequence[Result], settings: Mapping[str, Any]) -> dict[str
     """
     return {
         "machine": machine(),
-        "versions": {
-            "fgaseg_d2": fgaseg_d2.__version__,
-            "detectron2": detectron2.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "settings": dict(settings),
         "results": [result.as_dict() for result in results],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of what figures depend on."""
+    return {
+        "fgaseg_d2": fgaseg_d2.__version__,
+        "detectron2": detectron2.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
     }
 
 

@@ -4,12 +4,14 @@ import csv
 import json
 import logging
 
+import numpy as np
 import pytest
 import torch
 from detectron2.evaluation import DatasetEvaluator
+from PIL import Image
 from torch import nn
 
-from fgaseg_d2.engine import FGASegTrainer, testing
+from fgaseg_d2.engine import FGASegTrainer, cost, testing
 from fgaseg_d2.engine.launch import launch
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.published import rows_for
@@ -167,6 +169,47 @@ def test_expected_results_are_verified(tmp_path, sets, monkeypatch, expected, pa
         with pytest.raises(SystemExit):
             evaluate(cfg, Painter(), monkeypatch)
     assert (tmp_path / "output" / "results.json").is_file()
+
+
+def test_the_first_pictures_alone(tmp_path, sets, monkeypatch, caplog):
+    model = Painter()
+    figures = evaluate(evaluation_config(tmp_path, "TEST.MAX_PICTURES", 2), model, monkeypatch)
+    assert [figures[name]["mIoU"] for name in figures] == [100, 100] and len(model.asked) == 4
+    path = tmp_path / "output" / "inference" / "blocks_a" / "evaluation.json"
+    found = json.loads(path.read_text())
+    assert (found["pictures"], found["expected"]) == (2, 2)
+    # As the whole set has it: the truth of its first two pictures.
+    labels = [np.array(Image.open(record["sem_seg_file_name"])) for record in sets[0][:2]]
+    assert [row["true_pixels"] for row in found["per_class"]] == [
+        sum(int((label == index).sum()) for label in labels) for index in range(4)
+    ]
+    assert "were not evaluated" not in caplog.text
+    with pytest.raises(ValueError, match="expected TEST.MAX_PICTURES of 0 .* got -1"):
+        evaluate(evaluation_config(tmp_path, "TEST.MAX_PICTURES", -1), model, monkeypatch)
+
+
+def test_what_the_model_costs_is_noted(tmp_path, sets, monkeypatch):
+    class Slow(Painter):
+        def __init__(self):
+            super().__init__()
+            self.trained = nn.Parameter(torch.zeros(5))
+            self.frozen = nn.Parameter(torch.zeros(2), requires_grad=False)
+
+        def forward(self, batch):
+            # The first picture of a set, at which words are embedded, does not count.
+            clock["now"] += 100.0 if len(self.asked) in (0, 3) else 2.0
+            return super().forward(batch)
+
+    clock = {"now": 0.0}
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock["now"])
+    model = Slow()
+    evaluate(evaluation_config(tmp_path), model, monkeypatch)
+    for name in ("blocks_a", "blocks_b"):
+        path = tmp_path / "output" / "inference" / name / "evaluation.json"
+        assert json.loads(path.read_text())["cost"] == {
+            **{"parameters": 7, "trained_parameters": 5, "seconds_per_picture": 2.0}
+        }
+    assert not model._forward_hooks and not model._forward_pre_hooks
 
 
 def test_a_real_model_over_several_views(tmp_path, sets):

@@ -1,0 +1,84 @@
+"""What a model costs: its parameters, and the time that it takes for a picture."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Stopwatch:
+    """Times the calls of a model while it is open, all but the first.
+
+    The first call embeds the words, whose number a picture's time should not depend on, and warms
+    up.
+
+    Args:
+        model: called with a list of samples.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.calls = 0
+        self.samples = 0
+        self.seconds = 0.0
+        self._start = 0.0
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Stopwatch:
+        self._hooks = [
+            self.model.register_forward_pre_hook(self._begin),
+            self.model.register_forward_hook(self._end),
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def seconds_per_sample(self) -> float | None:
+        """Mean of the calls after the first; None if there were none."""
+        return self.seconds / self.samples if self.samples else None
+
+    def _begin(self, model: nn.Module, arguments: tuple) -> None:
+        self._start = self._now()
+
+    def _end(self, model: nn.Module, arguments: tuple, output: object) -> None:
+        if self.calls:
+            self.seconds += self._now() - self._start
+            self.samples += len(arguments[0])
+        self.calls += 1
+
+    def _now(self) -> float:
+        """The time when all that was asked of the GPU is done."""
+        if any(parameter.is_cuda for parameter in self.model.parameters()):
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def model_cost(model: nn.Module, watch: Stopwatch) -> dict[str, float | None]:
+    """Describe a model that was timed.
+
+    Args:
+        model: its parameters are counted.
+        watch: that timed it.
+
+    Returns:
+        "parameters" and "trained_parameters" (those that training changes), numbers of values, and
+        "seconds_per_picture" in this process; with TEST.AUG a picture is one of its views.
+    """
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return {
+        "parameters": sum(count for count, _ in counts),
+        "trained_parameters": sum(count for count, trains in counts if trains),
+        "seconds_per_picture": watch.seconds_per_sample,
+    }
