@@ -8,7 +8,7 @@ STAMP := $(VENV)/.fgaseg_d2-installed
 TORCH ?= torch torchvision
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?= -q -n 2 --dist loadfile
-WORDS ?= sky,sun,cloud,hill,meadow,sea,sand,snow,road,red house,blue house,checked house,striped house,red tree,yellow tree,checked tree,red car,striped car,green flower,red umbrella,purple umbrella,checked umbrella,red mushroom,yellow mushroom,checked mushroom,blue cat,purple cat,checked cat,red boat,yellow boat,blue boat,green boat,checked boat,yellow fish,red bird,red balloon
+WORDS ?= sky,cloud,mountain,hill,meadow,sea,road,snow,red house,blue house,yellow house,purple house,checked house,red tree,yellow tree,dotted tree,blue car,purple car,yellow flower,red umbrella,green umbrella,green mushroom,checked mushroom,blue cat,dotted cat,checked cat,red boat,blue boat,yellow boat,green boat,striped boat,green fish,striped fish,red bird,blue bird,purple bird,dotted bird,checked bird,yellow balloon,checked balloon,purple kite
 DEMO_OUTPUT ?= output/demo
 
 .PHONY: help install test demo lint

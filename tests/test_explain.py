@@ -272,5 +272,5 @@ def test_the_code_of_the_documentation_runs(monkeypatch):
     names = {}
     exec(compile(code, "EXPLAIN.md", "exec"), names)
     explanation = names["explanation"]
-    assert explanation.gcs.shape == explanation.lcs.shape == (3, 28, 28)
+    assert explanation.gcs.shape == explanation.lcs.shape == (3, 32, 32)
     assert explanation.scores.shape == (2, *explanation.labels.shape)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes fgaseg_d2/weights/storybook_vit8.safetensors, the model that comes with the package, from
-# nothing: draws the data, trains CLIP contrastively, then densely (first on crops, then on whole
-# scenes), then FGAseg (first by cross-entropy, which settles what beats what, then by the binary
+# nothing: draws the data, trains CLIP contrastively, then densely (first on all crops, then on larger
+# ones with things), then FGAseg (first by cross-entropy, which settles what beats what, then by the binary
 # cross-entropy that a threshold against the background needs), and evaluates it. Seeds: 0 for the
-# drawing, 42 (base.yaml) for training. An interrupted run continues.
+# drawing, 42 (base.yaml) for training, 43 where training goes on. An interrupted run continues.
 #
 # Usage: tools/train_storybook.sh [OUTPUT_FOLDER]; docs/MODEL_CARD.md says how long it takes.
 set -euo pipefail
@@ -24,20 +24,25 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=100
     MODEL.WEIGHTS "$out/contrastive/model_final.pth" MODEL.WEIGHTS_PARTIAL True
 
 "$python" train_net.py --config-file configs/fgaseg/tiny_clip.yaml --resume \
-    OUTPUT_DIR "$out/clip_scenes" \
-    MODEL.WEIGHTS "$out/clip_crops/model_final.pth" MODEL.CLIP.IMAGE_SIZE "[192, 192]" \
-    INPUT.CROP.SIZE "[192, 192]" INPUT.MIN_SIZE_TRAIN "(192, 224, 256)" \
-    SOLVER.IMS_PER_BATCH 16 SOLVER.BASE_LR 0.0005 SOLVER.WARMUP_ITERS 50 SOLVER.MAX_ITER 1000
+    OUTPUT_DIR "$out/clip_things" \
+    MODEL.WEIGHTS "$out/clip_crops/model_final.pth" MODEL.FGASEG.LOSS.CLASS_BALANCE 0.5 \
+    INPUT.MIN_SIZE_TRAIN "(224, 256, 288)" INPUT.CROP.SINGLE_CATEGORY_MAX_AREA 0.5 \
+    SOLVER.IMS_PER_BATCH 16 SOLVER.BASE_LR 0.001 SOLVER.WARMUP_ITERS 100 SOLVER.MAX_ITER 4000
 
-"$python" train_net.py --config-file configs/fgaseg/tiny.yaml --resume \
-    OUTPUT_DIR "$out/fgaseg_ce" DATASETS.TEST "()" MODEL.FGASEG.LOSS.MAIN ce \
-    MODEL.CLIP.IMAGE_SIZE "[192, 192]" \
-    MODEL.WEIGHTS "$out/clip_scenes/model_final.pth" MODEL.WEIGHTS_PARTIAL True
+fgaseg=(--config-file configs/fgaseg/tiny.yaml --resume DATASETS.TEST "()" DATALOADER.NUM_WORKERS 0 \
+    MODEL.CLIP.IMAGE_SIZE "[192, 192]" INPUT.MIN_SIZE_TRAIN "(224, 256)")
+balanced=(MODEL.FGASEG.LOSS.MAIN ce MODEL.FGASEG.LOSS.CLASS_BALANCE 0.5 SOLVER.CLIP_MULTIPLIER 0.3)
 
-"$python" train_net.py --config-file configs/fgaseg/tiny.yaml --resume \
-    OUTPUT_DIR "$out/fgaseg" DATASETS.TEST "()" MODEL.CLIP.IMAGE_SIZE "[192, 192]" \
-    MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth" \
-    SOLVER.BASE_LR 0.0002 SOLVER.WARMUP_ITERS 10 SOLVER.MAX_ITER 300
+"$python" train_net.py "${fgaseg[@]}" "${balanced[@]}" SOLVER.MAX_ITER 1600 \
+    OUTPUT_DIR "$out/fgaseg_ce" \
+    MODEL.WEIGHTS "$out/clip_things/model_final.pth" MODEL.WEIGHTS_PARTIAL True
+
+"$python" train_net.py "${fgaseg[@]}" "${balanced[@]}" SOLVER.MAX_ITER 1700 SEED 43 \
+    OUTPUT_DIR "$out/fgaseg_ce_again" MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth"
+
+"$python" train_net.py "${fgaseg[@]}" SEED 43 \
+    OUTPUT_DIR "$out/fgaseg" MODEL.WEIGHTS "$out/fgaseg_ce_again/model_final.pth" \
+    SOLVER.BASE_LR 0.0002 SOLVER.WARMUP_ITERS 10 SOLVER.MAX_ITER 250
 
 "$python" tools/convert_checkpoint.py --half "$out/fgaseg/model_final.pth" \
     fgaseg_d2/weights/storybook_vit8.safetensors
