@@ -93,8 +93,7 @@ class FGASeg(nn.Module):
         if max_views < 1:
             raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
         self.sliding_window, self.max_views = sliding_window, max_views
-        self.autocast_dtype = autocast_dtype
-        self.softmax_scores = softmax_scores
+        self.autocast_dtype, self.softmax_scores = autocast_dtype, softmax_scores
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
