@@ -79,6 +79,7 @@ def write_dataset(
             with atomic_path(folder / INFO_NAME) as temporary:
                 temporary.write_text(settings.to_json(), encoding="utf-8")
             _draw_missing(folder, settings, workers)
+    # filelock raises NotImplementedError on a file system that has no locks.
     except (OSError, NotImplementedError) as error:
         raise OSError(
             f"expected to draw storybook_{split} into {folder}, got an error ({error}); what is "
