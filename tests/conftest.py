@@ -1,6 +1,6 @@
 """Models that several tests share."""
 
-import importlib.util
+import importlib
 import logging
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +18,8 @@ GOLDEN = ROOT / "tests" / "data" / "golden"
 
 
 def tool(name: str) -> ModuleType:
-    """A program of tools/ as a module; the folder is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A program of tools/ as a module; pyproject.toml puts that folder on the path."""
+    return importlib.import_module(name)
 
 
 def config(path: str, *opts: object) -> CfgNode:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 import fgaseg_d2
 from fgaseg_d2 import _requirements
-from tests.conftest import ROOT
+from tests.conftest import ROOT, tool
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -122,24 +122,15 @@ def test_licence_and_citation():
     assert "2501.00877" in paper["url"] and len(paper["authors"]) == 5
 
 
-def install_detectron2():
-    spec = importlib.util.spec_from_file_location(
-        "install_detectron2", ROOT / "tools" / "install_detectron2.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_another_wheel_than_the_known_one_is_not_installed(tmp_path, monkeypatch):
-    module = install_detectron2()
+    module = tool("install_detectron2")
     monkeypatch.setattr(module, "pip", lambda *_: (tmp_path / module.WHEEL).write_bytes(b"other"))
     with pytest.raises(ValueError, match="sha256 .* it is not installed"):
         module.fetch_wheel(tmp_path)
 
 
 def test_installed_detectron2_is_left_alone(capsys, monkeypatch):
-    module = install_detectron2()
+    module = tool("install_detectron2")
     monkeypatch.setattr(module, "pip", lambda *_: pytest.fail("pip was called"))
     monkeypatch.setattr(sys, "argv", ["install_detectron2.py"])
     assert module.main() == 0

@@ -11,17 +11,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from command_line import Parser, count, positive, run_command, say
 
 WHAT = ("forward", "sliding", "text", "training", "evaluation", "startup")
 VARIANTS = ("exact", "keep1", "keep2", "keep4", "fast", "checkpointing")
 PRECISIONS = ("float32", "bfloat16", "float16")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = _Parser(
+    parser = Parser(
         description="Measure a model with random weights: seconds, processor time, memory, and "
         "seconds times the machine's own rate in a large float32 matrix product, which makes "
         "machines comparable. Nothing else should run meanwhile.",
@@ -40,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="name or path of a configuration (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--classes", nargs="+", type=_positive, default=[20, 150, 847], metavar="N",
+        "--classes", nargs="+", type=positive, default=[20, 150, 847], metavar="N",
         help="sizes of the vocabulary (20 150 847)",
     )  # fmt: skip
     parser.add_argument(
@@ -56,19 +52,19 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"])
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda (%(default)s)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="of the CPU")
-    parser.add_argument("--runs", type=_positive, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--warmup", type=_count, default=1, metavar="N", help="(%(default)s)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU")
+    parser.add_argument("--runs", type=positive, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--warmup", type=count, default=1, metavar="N", help="(%(default)s)")
     parser.add_argument(
-        "--size", nargs=2, type=_positive, default=[384, 384], metavar=("HEIGHT", "WIDTH"),
+        "--size", nargs=2, type=positive, default=[384, 384], metavar=("HEIGHT", "WIDTH"),
         help="of the picture, in pixels (384 384)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=_positive, default=4, metavar="N",
+        "--batch", type=positive, default=4, metavar="N",
         help="pictures of a training step (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--pictures", type=_positive, default=8, metavar="N",
+        "--pictures", type=positive, default=8, metavar="N",
         help="pictures of an evaluation (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--profile", action="store_true", help="say what each stage took")
@@ -103,7 +99,7 @@ def benchmark(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     cfg = load_config(options.config_file, options.opts, "", options.device)
     device = torch.device(cfg.MODEL.DEVICE)
-    _say(", ".join(f"{name} {value}" for name, value in report.machine().items() if value))
+    say(", ".join(f"{name} {value}" for name, value in report.machine().items() if value))
     results: list[report.Result] = []
     with tempfile.TemporaryDirectory() as folder:
         for variant in options.variant:
@@ -114,13 +110,13 @@ def benchmark(options: argparse.Namespace) -> None:
                             options, device, variant, precision, what, classes, Path(folder)
                         )
                         results.append(result)
-                        _say(report.table([result]).splitlines()[-1])
-    _say("")
-    _say(report.table(results))
+                        say(report.table([result]).splitlines()[-1])
+    say("")
+    say(report.table(results))
     for result in results:
         if result.stages:
-            _say(f"\n{result.what} {result.variant} {result.precision}, {result.classes} classes")
-            _say(report.stage_table(result))
+            say(f"\n{result.what} {result.variant} {result.precision}, {result.classes} classes")
+            say(report.stage_table(result))
     if options.json:
         write_json(options.json, report.document(results, _plain(options)))
     if options.plot:
@@ -161,42 +157,9 @@ def _plain(options: argparse.Namespace) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
 
 
-def _positive(text: str) -> int:
-    number = _count(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
-    return number
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
-    return number
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    return errors.run(lambda: benchmark(options))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), benchmark, arguments)
 
 
 if __name__ == "__main__":

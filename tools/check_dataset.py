@@ -9,10 +9,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from command_line import Parser, run_command
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Read every label of the datasets of a configuration; show each class's share "
         "of the pixels and number of pictures. What is wrong is named, and the exit code is 1."
     )
@@ -23,31 +25,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="registered datasets (those of DATASETS.FOLDERS, or else of TRAIN and TEST)",
     )
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="module or .py file to import first; repeatable",
-    )
+    parser.add_imports()
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    return errors.run(lambda: _check(options))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), _check, arguments)
 
 
 def _check(options: argparse.Namespace) -> None:

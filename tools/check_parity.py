@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from command_line import Parser, run_command, say
+
 if TYPE_CHECKING:
     from fgaseg_d2.parity.compare import Comparison
 
@@ -22,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Compare this package with golden files (recorded outputs of the authors' "
         "code): for each recorded quantity the largest difference, the tolerance and the verdict. "
         "Exit code 1 if anything is out of tolerance or cannot be compared.",
@@ -61,21 +63,21 @@ def check(folder: Path, only: str = "*") -> bool:
     if not paths + manifests:
         raise FileNotFoundError(f"expected golden files {only}.npz in {folder}, got none")
     width = max(len(path.stem) for path in paths + manifests)
-    _say(f"{'file':{width}}  {'quantity':32}  {'difference':>10}  {'tolerance':>9}  verdict")
+    say(f"{'file':{width}}  {'quantity':32}  {'difference':>10}  {'tolerance':>9}  verdict")
     bad = 0
     for path in manifests + paths:
         try:
             for row in _rows(path):
                 verdict = "ok " if row.agrees else "OUT"
                 numbers = f"{row.difference:10.2e}  {row.tolerance:9.0e}  {verdict}  {row.note}"
-                _say(f"{path.stem:{width}}  {row.quantity:32}  {numbers}".rstrip())
+                say(f"{path.stem:{width}}  {row.quantity:32}  {numbers}".rstrip())
                 bad += not row.agrees
         # Whatever is wrong with one file, the others are compared.
         except (ValueError, OSError, RuntimeError) as error:
-            _say(f"{path.stem:{width}}  error: {' '.join(str(error).split())}")
+            say(f"{path.stem:{width}}  error: {' '.join(str(error).split())}")
             bad += 1
     files = f"{len(paths)} golden files, {len(manifests)} manifests"
-    _say(f"{files}: " + (f"{bad} out of tolerance or in error" if bad else "all agree"))
+    say(f"{files}: " + (f"{bad} out of tolerance or in error" if bad else "all agree"))
     return not bad
 
 
@@ -89,33 +91,17 @@ def _rows(path: Path) -> Iterator["Comparison"]:
     yield from measure.measure(recorded)
     ignored = settings.translate(recorded.config, recorded.opts).ignored
     if ignored:
-        _say(f"{path.stem}: of no effect on what is compared: {', '.join(ignored)}")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+        say(f"{path.stem}: of no effect on what is compared: {', '.join(ignored)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
+    """Run the command line; returns the exit code."""
     # Notes of libraries to their own developers, and that CLIP comes without pretrained weights.
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.basicConfig(level=logging.ERROR)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    agrees: list[bool] = []
-    code = errors.run(lambda: agrees.append(check(options.folder, options.only)))
-    return code or int(not all(agrees))
+    return run_command(
+        build_parser(), lambda options: not check(options.folder, options.only), arguments
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from command_line import Parser, run_command, say
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line.
@@ -16,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Convert a checkpoint: names and layout of the weights, and the kind of file. "
         "Weights only: the state of an optimiser is left behind."
     )
@@ -74,22 +76,11 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    return errors.run(
-        lambda: sys.stdout.write(
-            f"{convert(options.input, options.output, options.to, options.half)}\n"
-        )
+    """Run the command line; returns the exit code."""
+    return run_command(
+        build_parser(),
+        lambda options: say(convert(options.input, options.output, options.to, options.half)),
+        arguments,
     )
 
 

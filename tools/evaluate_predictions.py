@@ -9,7 +9,9 @@ python tools/evaluate_predictions.py my_maps --truth pets/labels/val --classes p
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+from command_line import Parser, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -25,19 +27,13 @@ into inference/<test set>/ there. Several test sets may be scored into one outpu
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line.
 
     Returns:
         The parser.
     """
-    parser = _Parser(
+    parser = Parser(
         description="Score saved label maps of a test set, without a model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,14 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--unseen-classes", default="", metavar="LIST", help="'a,b' or a file: seen/unseen mIoU")
     add("--boundary-iou", action="store_true", help="boundary IoU as well")
     add("--old-miou-rule", action="store_true", help="mIoU of Detectron2 before July 2022 as well")
-    add(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="module or .py file to import first, which registers your datasets; repeatable",
-    )
+    parser.add_imports()
     add("--output", metavar="DIR", help="where the results go (FOLDER/scores)")
     return parser
 
@@ -145,23 +134,12 @@ def evaluate(options: argparse.Namespace) -> None:
     extras = Extras(options.boundary_iou, options.old_miou_rule)
     evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))
     output = options.output or os.path.join(options.folder, "scores")
-    sys.stdout.write(f"{write_report(output, evaluation)}\nWritten to {output}\n")
+    say(f"{write_report(output, evaluation)}\nWritten to {output}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    return errors.run(lambda: evaluate(options))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), evaluate, arguments)
 
 
 if __name__ == "__main__":

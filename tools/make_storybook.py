@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from command_line import Parser, count, positive, run_command, say
+
 # As in fgaseg_d2.data.storybook, which --help does not wait for; a test compares them.
 _COUNTS = {"train": 20_000, "val": 300, "test": 500}
 
@@ -24,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Make the Storybook data set, or draw a single scene with --scene. What is "
         "drawn already is kept, so an interrupted run continues."
     )
@@ -34,11 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path(os.environ.get("DETECTRON2_DATASETS", "datasets")),
         help="folder for storybook/ (default: DETECTRON2_DATASETS, here %(default)s)",
     )
-    for split, count in _COUNTS.items():
+    for split, scenes in _COUNTS.items():
         parser.add_argument(
             f"--{split}",
-            type=int,
-            default=count,
+            type=count,
+            default=scenes,
             metavar="N",
             help=f"scenes of the split {split}, 0 leaves it out (%(default)s)",
         )
@@ -46,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--size", type=int, default=256, help="side of a scene in pixels (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the data set (%(default)s)")
-    parser.add_argument("--workers", type=int, help="processes (one for each CPU core)")
+    parser.add_argument("--workers", type=positive, help="processes (one for each CPU core)")
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -96,29 +98,29 @@ def make_data_set(options: argparse.Namespace) -> None:
 
     splits = [split for split in _COUNTS if getattr(options, split)]
     for split in splits:
-        count = getattr(options, split)
+        scenes = getattr(options, split)
         sides = options.size, options.size
-        write_dataset(options.root, split, count, options.seed, *sides, options.workers)
+        write_dataset(options.root, split, scenes, options.seed, *sides, options.workers)
     for split in splits if options.verify else ():
-        sys.stdout.write(f"{verify(options.root, split)}\n")
+        say(verify(options.root, split))
+
+
+def make(options: argparse.Namespace) -> None:
+    """Do what the command line asks for.
+
+    Args:
+        options: The command line.
+    """
+    if options.scene is None:
+        make_data_set(options)
+    else:
+        draw_single(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: Words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
+    """Run the command line; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine.errors import run
-
-    command = make_data_set if options.scene is None else draw_single
-    return run(lambda: command(options))
+    return run_command(build_parser(), make, arguments)
 
 
 if __name__ == "__main__":

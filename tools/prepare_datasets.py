@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from command_line import Parser, positive, run_command, say
+
 NAMES = (
     "coco_stuff",
     "ade20k_150",
@@ -28,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Prepare benchmarks for training and evaluation; docs/DATASETS.md says where "
         "the downloads come from and where they belong. Finished files are kept, so the same "
         "command continues an interrupted run. Files with errors are named, the others are "
@@ -57,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="processes (default: one for each processor)",
     )
@@ -72,13 +74,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="count warnings as errors, such as another number of files than the official one",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
-    return number
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -110,9 +105,9 @@ def prepare(options: argparse.Namespace) -> None:
     for result in results:
         there = f"{result.good - result.made:,} already there"
         good = f"{result.good:,} good" if options.check else f"{result.made:,} made, {there}"
-        sys.stdout.write(
+        say(
             f"{result.dataset}: {good}, {result.bad:,} bad; officially {result.official:,}; "
-            f"labels in {result.folder}\n"
+            f"labels in {result.folder}"
         )
     if findings.problems:
         count = len(findings.problems)
@@ -138,22 +133,8 @@ def _next_step(datasets: list[str], root: Path, given: Path | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    try:
-        # Only now, so that --help answers at once.
-        from fgaseg_d2.engine import errors
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    return errors.run(lambda: prepare(options))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), prepare, arguments)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from command_line import Parser, count, positive, run_command, say
+
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = _Parser(
+    parser = Parser(
         description="Train and test every row of a study with every seed, then write "
         "<output>/<study>.md, .json and .png. What is finished is kept: the same command continues "
         "after an interruption. Rows of several studies that train alike are trained once.",
@@ -37,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("studies", nargs="+", metavar="STUDY", help="names, YAML files of your own, or 'all'")
-    add("--seeds", nargs="+", type=_count, default=[0, 1, 2], metavar="N", help="(0 1 2)")
+    add("--seeds", nargs="+", type=count, default=[0, 1, 2], metavar="N", help="(0 1 2)")
     add(
         "--output", type=Path, default=Path("output/studies"), metavar="FOLDER",
         help="(%(default)s)",
@@ -46,14 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--weights", metavar="FILE",
         help="checkpoint whose CLIP all rows start from (the model in the box)",
     )  # fmt: skip
-    add("--iterations", type=_positive, metavar="N", help="of each training (the configuration's)")
+    add("--iterations", type=positive, metavar="N", help="of each training (the configuration's)")
     add(
-        "--scenes", type=_positive, metavar="N",
+        "--scenes", type=positive, metavar="N",
         help="test on the first N of each test set (the configuration's)",
     )  # fmt: skip
     add("--only", nargs="+", default=[], metavar="ROW", help="run these rows alone")
     add(
-        "--jobs", type=_positive, metavar="N",
+        "--jobs", type=positive, metavar="N",
         help="runs at once (one on each GPU, or on each CPU core up to four)",
     )  # fmt: skip
     add("--collect", action="store_true", help="run nothing: table and plot of what is there")
@@ -80,6 +76,8 @@ def run_studies(options: argparse.Namespace) -> int:
 
     from fgaseg_d2.studies import command
 
+    # Whoever ends this program ends what it has started.
+    signal.signal(signal.SIGTERM, _interrupt)
     options.output.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(options.output / ".lock")
     try:
@@ -90,7 +88,7 @@ def run_studies(options: argparse.Namespace) -> int:
             "studies at once, or give another --output"
         ) from None
     with lock:
-        return command.run(_request(options), ROOT / "train_net.py", _say)
+        return command.run(_request(options), ROOT / "train_net.py", say)
 
 
 def _request(options: argparse.Namespace) -> Any:
@@ -100,50 +98,13 @@ def _request(options: argparse.Namespace) -> Any:
     return Request(**values)
 
 
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
-    return number
-
-
-def _positive(text: str) -> int:
-    number = _count(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
-    return number
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code: 1 if a run failed.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    # Whoever ends this program ends what it has started.
-    signal.signal(signal.SIGTERM, _interrupt)
-    failures: list[int] = []
-    code = errors.run(lambda: failures.append(run_studies(options)))
-    return code or int(any(failures))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), run_studies, arguments)
 
 
 if __name__ == "__main__":

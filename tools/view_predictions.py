@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from command_line import Parser, count, run_command, say
+
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
     from fgaseg_d2.evaluation.worst import Counts
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Draw saved predictions beside truth and picture, worst classes first, as one "
         "HTML file that needs no other."
     )
@@ -33,15 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw one PNG or JPEG instead")
     parser.add_argument(
-        "--classes", type=_count, default=10, metavar="N", help="worst classes (%(default)s)"
+        "--classes", type=count, default=10, metavar="N", help="worst classes (%(default)s)"
     )
     parser.add_argument("--only", metavar="NAMES", help="these classes, separated by commas")
     parser.add_argument(
-        "--pictures", type=_count, default=3, metavar="N", help="pictures a class (%(default)s)"
+        "--pictures", type=count, default=3, metavar="N", help="pictures a class (%(default)s)"
     )
     parser.add_argument(
         "--sample",
-        type=_count,
+        type=count,
         default=6,
         metavar="N",
         help="pictures from all over the test set (%(default)s)",
@@ -53,19 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: words after the program's name; None takes those of this process.
-
-    Returns:
-        Exit code.
-    """
-    options = build_parser().parse_args(arguments)
-    # Only now, so that --help answers at once.
-    from fgaseg_d2.engine import errors
-
-    return errors.run(lambda: _view(options))
+    """Run the command line; returns the exit code."""
+    return run_command(build_parser(), _view, arguments)
 
 
 def _view(options: argparse.Namespace) -> None:
@@ -90,7 +81,7 @@ def _view(options: argparse.Namespace) -> None:
     else:
         with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.writelines(gallery.html(sections))
-    sys.stdout.write(f"{gallery.summary}\n{output}\n")
+    say(f"{gallery.summary}\n{output}")
 
 
 def _chosen_classes(
@@ -111,12 +102,6 @@ def _chosen_classes(
             )
         chosen.append(known.index(name.strip()))
     return chosen
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
 
 
 def _side(text: str) -> int:

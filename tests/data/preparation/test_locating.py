@@ -174,7 +174,8 @@ def test_root_from_the_environment_and_by_default(capfd, monkeypatch, tmp_path):
 def test_usage_errors(words, capfd):
     with pytest.raises(SystemExit) as caught:
         tool("prepare_datasets").main(words)
-    assert caught.value.code == 2 and "usage:" in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert caught.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_a_name_given_twice_is_prepared_once(command: Command, tmp_path):

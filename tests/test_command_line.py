@@ -1,0 +1,101 @@
+"""What the programs of tools/ have in common: how they read their command lines and end."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, tool
+from tests.demo_tools import SLOW, environment, imported
+
+command_line = tool("command_line")
+# That program runs before anything is installed, and by itself.
+OTHERS = {"command_line", "install_detectron2"}
+PROGRAMS = sorted({path.stem for path in (ROOT / "tools").glob("*.py")} - OTHERS)
+
+
+def start(program: str, *arguments: str, path: Path, python: tuple[str, ...] = ()):
+    """Run a program in another folder, where Python also looks for packages first."""
+    return subprocess.run(
+        [sys.executable, *python, str(ROOT / "tools" / f"{program}.py"), *arguments],
+        cwd=path,
+        env=environment() | {"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_answers_at_once(program, tmp_path):
+    done = start(program, "--help", python=("-X", "importtime"), path=tmp_path)
+    assert done.returncode == 0 and f"usage: {program}.py" in done.stdout
+    assert "command_line" in imported(done.stderr) and not SLOW & imported(done.stderr)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(program, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"tools/{program}.py", "--no-such-option"])
+    with pytest.raises(SystemExit) as stop:
+        tool(program).main()
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.endswith(f"; see {program}.py --help\n")
+    assert error.count("\n") == 1
+
+
+def test_numbers_within_the_range():
+    assert [command_line.count(word) for word in ("0", "12")] == [0, 12]
+    assert [command_line.positive(word) for word in ("1", "12")] == [1, 12]
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "message"),
+    [
+        (command_line.count, "-1", "expected a whole number of 0 or more, got '-1'"),
+        (command_line.count, "1.5", "expected a whole number of 0 or more, got '1.5'"),
+        (command_line.positive, "0", "expected a whole number of 1 or more, got '0'"),
+        (command_line.positive, "many", "expected a whole number of 1 or more, got 'many'"),
+    ],
+)
+def test_other_numbers_are_refused(kind, word, message, capsys):
+    parser = command_line.Parser()
+    parser.add_argument("--number", type=kind)
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--number={word}"])
+    assert f"argument --number: {message}; see " in capsys.readouterr().err
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (lambda options: None, 0, ""),
+        (lambda options: 0, 0, ""),
+        (lambda options: 3, 1, ""),
+        (lambda options: fail(ValueError("expected more")), 1, "error: expected more\n"),
+        (lambda options: fail(KeyboardInterrupt()), 130, "interrupted\n"),
+    ],
+)
+def test_exit_codes(command, code, message, capsys):
+    assert command_line.run_command(argparse.ArgumentParser(), command, []) == code
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    ("start_of_the_package", "code", "message"),
+    [
+        ("raise ImportError('torch is not installed')", 1, "error: torch is not installed\n"),
+        ("raise KeyboardInterrupt", 130, "interrupted\n"),
+    ],
+)
+def test_what_ends_the_import_is_one_line(start_of_the_package, code, message, tmp_path):
+    (tmp_path / "fgaseg_d2").mkdir()
+    (tmp_path / "fgaseg_d2" / "__init__.py").write_text(start_of_the_package)
+    done = start("check_dataset", "tiny", path=tmp_path)
+    assert (done.returncode, done.stderr) == (code, message)

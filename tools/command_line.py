@@ -1,0 +1,88 @@
+"""What the programs of this folder share: how they read their command lines, report and end.
+
+Imports the standard library only, as the programs do, so that --help answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says in one line what is wrong, and ends with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without the usage."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+    def add_imports(self) -> None:
+        """Add --import, for modules that register datasets; they are listed in ``imports``."""
+        self.add_argument(
+            "--import",
+            dest="imports",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="module or .py file to import first, which registers your datasets; repeatable",
+        )
+
+
+def count(text: str) -> int:
+    """Type of an argument: a whole number of 0 or more."""
+    return _whole_number(text, 0)
+
+
+def positive(text: str) -> int:
+    """Type of an argument: a whole number of 1 or more."""
+    return _whole_number(text, 1)
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of {least} or more, got {text!r}"
+        )
+    return number
+
+
+def say(line: str) -> None:
+    """Write a line to standard output, at once even where that is a pipe or a file."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    command: Callable[[argparse.Namespace], int | None],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Read a command line and do what it asks for; a user's mistakes are reported in one line.
+
+    Args:
+        parser: of the program.
+        command: does it; returns how many things failed that it has told of itself, or None.
+        arguments: words after the program's name; None takes those of this process.
+
+    Returns:
+        Exit code: 0; 1 if something failed; 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: after --help, with code 0, and after a wrong command line, with code 2.
+    """
+    options = parser.parse_args(arguments)
+    try:
+        # Only now, because it takes seconds.
+        from fgaseg_d2.engine import errors
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    failures: list[int | None] = []
+    return errors.run(lambda: failures.append(command(options))) or int(any(failures))
