@@ -3,7 +3,7 @@
 # nothing: draws the data, trains CLIP contrastively, then densely (first on all crops, then on larger
 # ones with things), then FGAseg (first by cross-entropy, which settles what beats what, then by the binary
 # cross-entropy that a threshold against the background needs), and evaluates it. Seeds: 0 for the
-# drawing, 42 (base.yaml) for training, 43 where training goes on. An interrupted run continues.
+# drawing, 42 (base.yaml) for training, 43 and 44 where training goes on. An interrupted run continues.
 #
 # Usage: tools/train_storybook.sh [OUTPUT_FOLDER]; docs/MODEL_CARD.md says how long it takes.
 set -euo pipefail
@@ -40,8 +40,12 @@ balanced=(MODEL.FGASEG.LOSS.MAIN ce MODEL.FGASEG.LOSS.CLASS_BALANCE 0.5 SOLVER.C
 "$python" train_net.py "${fgaseg[@]}" "${balanced[@]}" SOLVER.MAX_ITER 1700 SEED 43 \
     OUTPUT_DIR "$out/fgaseg_ce_again" MODEL.WEIGHTS "$out/fgaseg_ce/model_final.pth"
 
-"$python" train_net.py "${fgaseg[@]}" SEED 43 \
-    OUTPUT_DIR "$out/fgaseg" MODEL.WEIGHTS "$out/fgaseg_ce_again/model_final.pth" \
+# Longer, from a lower rate: from the full one it would first lose what it has learned.
+"$python" train_net.py "${fgaseg[@]}" "${balanced[@]}" SOLVER.BASE_LR 0.0004 SOLVER.MAX_ITER 3400 SEED 44 \
+    OUTPUT_DIR "$out/fgaseg_ce_slow" MODEL.WEIGHTS "$out/fgaseg_ce_again/model_final.pth"
+
+"$python" train_net.py "${fgaseg[@]}" SEED 44 \
+    OUTPUT_DIR "$out/fgaseg" MODEL.WEIGHTS "$out/fgaseg_ce_slow/model_final.pth" \
     SOLVER.BASE_LR 0.0002 SOLVER.WARMUP_ITERS 10 SOLVER.MAX_ITER 250
 
 "$python" tools/convert_checkpoint.py --half "$out/fgaseg/model_final.pth" \
