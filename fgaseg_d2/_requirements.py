@@ -7,7 +7,7 @@ _HOW = {
     "torch": "pip install torch torchvision  (https://pytorch.org says which build fits your GPU)",
     "torchvision": "pip install torchvision",
     "detectron2": (
-        "pip install --no-build-isolation "
+        "pip install 'setuptools>=70.1' && pip install --no-build-isolation "
         "'git+https://github.com/facebookresearch/detectron2.git', or `make install` in a checkout "
         "of fgaseg_d2, which sets up everything"
     ),

@@ -6,13 +6,21 @@ import stat
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
+import detectron2
+import numpy as np
 import pytest
+import torch
 import yaml
+from detectron2.evaluation import SemSegEvaluator
+from detectron2.layers.mask_ops import paste_mask_in_image_old
 from packaging.requirements import Requirement
+from PIL import Image
 
 import fgaseg_d2
 from fgaseg_d2 import _requirements
+from tests import datasets
 from tests.conftest import ROOT, tool
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -95,7 +103,8 @@ def test_missing_libraries_are_named_with_the_command_that_installs_them(monkeyp
         _requirements.check_requirements()
     message = str(error.value)
     assert "pip install torch torchvision" in message and "make install" in message
-    assert "--no-build-isolation" in message and "detectron2.git" in message
+    assert "setuptools>=70.1" in message and "--no-build-isolation" in message
+    assert "detectron2.git" in message
     assert "open_clip" not in message and "\n" not in message
 
 
@@ -129,9 +138,84 @@ def test_another_wheel_than_the_known_one_is_not_installed(tmp_path, monkeypatch
         module.fetch_wheel(tmp_path)
 
 
-def test_installed_detectron2_is_left_alone(capsys, monkeypatch):
+def run_installer(monkeypatch, folder, of_the_wheel):
+    """The program where Detectron2 lies in a folder, without pip."""
     module = tool("install_detectron2")
     monkeypatch.setattr(module, "pip", lambda *_: pytest.fail("pip was called"))
+    monkeypatch.setattr(module, "find_installed", lambda: folder)
+    monkeypatch.setattr(module, "is_the_wheel", lambda _: of_the_wheel)
     monkeypatch.setattr(sys, "argv", ["install_detectron2.py"])
     assert module.main() == 0
-    assert "installed already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def as_published(tmp_path):
+    """The two functions as the wheel brings them."""
+    for name, text in (
+        (
+            "evaluation/sem_seg_evaluation.py",
+            "def load(f, copy=False, dtype=None):\n"
+            "    array = np.array(Image.open(f), copy=copy, dtype=dtype)\n    return array\n",
+        ),
+        (
+            "layers/mask_ops.py",
+            "def load(f):\n    mask = Image.open(f)\n    mask = np.array(mask, copy=False)\n"
+            "    return mask\n",
+        ),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_lines_that_fail_under_numpy_2_are_mended(as_published, monkeypatch, capsys):
+    picture = as_published / "label.png"
+    Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).save(picture)
+    for _ in range(2):
+        run_installer(monkeypatch, as_published, of_the_wheel=True)
+    said = capsys.readouterr().err
+    assert "sal-detectron2" in said and "2 lines mended for NumPy 2" in said
+    assert "setuptools>=70.1" in said and "--no-build-isolation" in said
+    for name in tool("install_detectron2").MENDED:
+        scope = {"np": np, "Image": Image}
+        exec((as_published / name).read_text(encoding="utf-8"), scope)
+        assert scope["load"](picture).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_anothers_detectron2_is_left_alone(as_published, monkeypatch, capsys):
+    names = tool("install_detectron2").MENDED
+    before = [(as_published / name).read_bytes() for name in names]
+    run_installer(monkeypatch, as_published, of_the_wheel=False)
+    said = capsys.readouterr().err
+    assert "installed already" in said and "fails under NumPy 2" in said and "70.1" in said
+    assert [(as_published / name).read_bytes() for name in names] == before
+
+
+def test_detectron2_here_is_found_and_described(monkeypatch, capsys):
+    module = tool("install_detectron2")
+    folder = module.find_installed()
+    assert folder == Path(detectron2.__file__).parent
+    assert not module.broken_lines(folder), "python tools/install_detectron2.py mends them"
+    assert str(folder) in module.describe(folder)
+
+
+def test_detectron2_evaluates_with_its_default_loading_function(tmp_path):
+    label = np.array([[0, 0, 1], [1, 255, 1]], np.uint8)
+    found = torch.tensor([[0, 1, 1], [1, 1, 0]])
+    Image.fromarray(label).save(tmp_path / "label.png")
+    record = {"file_name": "picture.png", "sem_seg_file_name": str(tmp_path / "label.png")}
+    with datasets.registered(
+        "default_loading", [record], ignore_label=255, stuff_classes=["a", "b"]
+    ):
+        evaluator = SemSegEvaluator("default_loading", distributed=False)
+        evaluator.reset()
+        scores = torch.nn.functional.one_hot(found).permute(2, 0, 1)
+        evaluator.process([{"file_name": "picture.png"}], [{"sem_seg": scores}])
+        result = evaluator.evaluate()["sem_seg"]
+    # a: 1 of 3 pixels that are or were found to be a; b: 2 of 4.
+    assert [result["IoU-a"], result["IoU-b"]] == pytest.approx([100 / 3, 50])
+
+
+def test_detectron2_pastes_masks():
+    mask = paste_mask_in_image_old(torch.ones(4, 4), torch.tensor([1.0, 1.0, 3.0, 3.0]), 5, 6, 0.5)
+    assert mask.shape == (5, 6) and mask[1:4, 1:4].all() and mask.sum() == 9

@@ -4,16 +4,19 @@
 The project publishes no wheels for current versions of PyTorch. A third party's wheel,
 sal-detectron2, has the same Python code; it is tagged for Python 3.10 only because of one compiled
 file, which nothing here uses. So it is fetched for 3.10, checked against a known hash and retagged.
+Two of its lines fail under NumPy 2; they are mended where it lies, also in an older set-up.
 """
 
 import argparse
 import hashlib
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+DISTRIBUTION = "sal-detectron2"
 VERSION = "0.7.2"
 WHEEL = f"sal_detectron2-{VERSION}-cp310-none-any.whl"
 RETAGGED = f"sal_detectron2-{VERSION}-py3-none-any.whl"
@@ -37,8 +40,18 @@ REQUIREMENTS = (
     "tqdm",
     "yacs",
 )
+# For NumPy 2, copy=False is an error where a copy is needed, as it is to read a picture:
+# SemSegEvaluator reads its labels in the one, paste_mask_in_image_old its mask in the other.
+MENDED = {
+    "evaluation/sem_seg_evaluation.py": (
+        "np.array(Image.open(f), copy=copy, dtype=dtype)",
+        "np.array(Image.open(f), dtype=dtype)",
+    ),
+    "layers/mask_ops.py": ("np.array(mask, copy=False)", "np.asarray(mask)"),
+}
 FROM_SOURCE = (
-    "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
+    "pip install 'setuptools>=70.1' && pip install --no-build-isolation "
+    "'git+https://github.com/facebookresearch/detectron2.git'"
 )
 
 
@@ -76,13 +89,88 @@ def fetch_wheel(folder: Path) -> Path:
     platform = ("--python-version", "3.10", "--implementation", "cp", "--abi", "cp310")
     pip(
         *("download", "--no-deps", "--only-binary=:all:", *platform),
-        *("--dest", str(folder), f"sal-detectron2=={VERSION}"),
+        *("--dest", str(folder), f"{DISTRIBUTION}=={VERSION}"),
     )
     wheel = folder / WHEEL
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != SHA256:
         raise ValueError(f"expected {WHEEL} with sha256 {SHA256}, got {found}; it is not installed")
     return wheel.rename(folder / RETAGGED)
+
+
+def install(constraint: tuple[str, ...]) -> None:
+    """Install the wheel and what it needs.
+
+    Args:
+        constraint: pip's option for a constraints file, or nothing.
+
+    Raises:
+        ValueError, OSError, subprocess.CalledProcessError: as `fetch_wheel` and `pip`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = fetch_wheel(Path(folder))
+        pip("install", *constraint, *REQUIREMENTS)
+        pip("install", "--no-deps", str(wheel))
+    importlib.invalidate_caches()
+
+
+def find_installed() -> Path | None:
+    """Folder of the Detectron2 that this Python would import, None if there is none."""
+    spec = importlib.util.find_spec("detectron2")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent
+
+
+def is_the_wheel(folder: Path) -> bool:
+    """Whether a Detectron2 is the one that this program installs, and not somebody's own."""
+    try:
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    own = Path(str(distribution.locate_file("detectron2")))
+    return distribution.version == VERSION and own.resolve() == folder.resolve()
+
+
+def broken_lines(folder: Path) -> list[Path]:
+    """The files of a Detectron2 that fail under NumPy 2."""
+    return [
+        path
+        for name, (broken, _) in MENDED.items()
+        if (path := folder / name).is_file() and broken in path.read_text(encoding="utf-8")
+    ]
+
+
+def mend(folder: Path) -> None:
+    """Let a Detectron2 run under NumPy 2, whose meaning of copy=False is newer than it.
+
+    Args:
+        folder: of the package; files that are in order stay as they are.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for path in broken_lines(folder):
+        broken, right = MENDED[path.relative_to(folder).as_posix()]
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(broken, right), encoding="utf-8")
+
+
+def describe(folder: Path) -> str:
+    """Say which Detectron2 this is, and what it lacks."""
+    if is_the_wheel(folder):
+        return (
+            f"Detectron2: the wheel {DISTRIBUTION} {VERSION} in {folder}, not compiled, "
+            f"{len(MENDED)} lines mended for NumPy 2. The project's main branch, compiled, does as "
+            f"well: pip uninstall {DISTRIBUTION}, then {FROM_SOURCE}"
+        )
+    found = f"Detectron2: the one installed already, in {folder}, as it is"
+    if broken_lines(folder):
+        return (
+            f"{found}. Its SemSegEvaluator or paste_mask_in_image_old fails under NumPy 2; the "
+            f"main branch does not: {FROM_SOURCE}"
+        )
+    return found
 
 
 def main() -> int:
@@ -92,18 +180,19 @@ def main() -> int:
         Exit code.
     """
     args = argument_parser().parse_args()
-    if importlib.util.find_spec("detectron2") is not None:
-        sys.stderr.write("Detectron2 is installed already\n")
-        return 0
-    constraint = ("-c", args.constraint) if args.constraint else ()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            wheel = fetch_wheel(Path(folder))
-            pip("install", *constraint, *REQUIREMENTS)
-            pip("install", "--no-deps", str(wheel))
+        folder = find_installed()
+        if folder is None:
+            install(("-c", args.constraint) if args.constraint else ())
+            folder = find_installed()
+            if folder is None:
+                raise ValueError("pip has installed Detectron2, but this Python does not find it")
+        if is_the_wheel(folder):
+            mend(folder)
     except (subprocess.CalledProcessError, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\nTo install Detectron2 from source: {FROM_SOURCE}\n")
         return 1
+    sys.stderr.write(f"{describe(folder)}\n")
     return 0
 
 
