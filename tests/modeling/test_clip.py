@@ -267,7 +267,27 @@ def test_long_prompts_are_said_to_be_cut(caplog):
     encoder = build_small().text_encoder
     with torch.no_grad():
         encoder((("a b c d e f g h i j k l m n o p q",),))
-    assert "may have been cut" in caplog.text
+    assert "may have been cut ('a b c d e f g" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a b c d e f g h i j k l m n o p q with a cat", "a b c d e f g h i j k l m n o p q"),
+        ("\uff23\uff21\uff34", "cat"),  # full-width letters
+        ("salt &amp; pepper", "salt & pepper"),
+    ],
+)
+def test_names_that_clip_cannot_tell_apart_are_said(caplog, names):
+    encoder = build_small().text_encoder
+    with torch.no_grad():
+        first, second, _ = encoder((*((name,) for name in names), ("boat",)))
+    torch.testing.assert_close(first, second)
+    assert "2 names are one and the same to CLIP" in caplog.text
+    caplog.clear()
+    with torch.no_grad():
+        encoder((("cat",), ("dog",)))
+    assert not caplog.text
 
 
 def test_pretrained_weights_are_not_fetched_when_a_checkpoint_brings_them():

@@ -1,5 +1,6 @@
 """Text embeddings on disk: found again, never wrong, never more than allowed."""
 
+import json
 import os
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from fgaseg_d2.modeling.clip.prompts import encode_prompts
 from fgaseg_d2.modeling.clip.text_cache import TextCache, fingerprint
-from tests.conftest import build_small
+from tests.conftest import ROOT, build_small
 
 WORDS = tuple((f"word {number}",) for number in range(40))
 
@@ -47,6 +48,18 @@ def test_whatever_decides_the_embeddings_is_part_of_the_key(folder, change):
     other = encoder(*opts, seed=1 if change == "weights" else 0)
     words = tuple((f"other {n}",) for n in range(40)) if change == "words" else WORDS
     assert not torch.allclose(embed(other, words), first)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_towers_with_the_same_weights_but_another_activation_share_nothing(folder, tmp_path):
+    first = embed(encoder())
+    clip = json.loads((ROOT / "tests/data/clip/Small-ViT-8.json").read_text())
+    clip["quick_gelu"] = not clip.get("quick_gelu", False)
+    path = tmp_path / "Small-ViT-8-other.json"
+    path.write_text(json.dumps(clip))
+    other = encoder("MODEL.CLIP.NAME", str(path))
+    assert torch.equal(other.clip.text_projection, encoder().clip.text_projection)
+    assert not torch.equal(embed(other), first)
     assert len(list(folder.iterdir())) == 2
 
 

@@ -1,10 +1,7 @@
 """Prompts through CLIP's text tower, without the padding behind them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
+from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +12,8 @@ def encode_prompts(clip: nn.Module, tokens: Tensor, batch_size: int) -> Tensor:
     A causal tower that reads its result at the end-of-text token never sees what stands behind it,
     so prompts of about the same length go through together, cut behind the longest: a sentence has
     some ten tokens, the context 77.
+
+    Nothing of a call is left in the tower, so that several threads may share it.
 
     Args:
         clip: an open_clip model.
@@ -33,9 +32,15 @@ def encode_prompts(clip: nn.Module, tokens: Tensor, batch_size: int) -> Tensor:
     parts = []
     for batch in order.split(batch_size):
         longest = int(lengths[batch[-1]])
-        with _cut_behind(_text_part(clip).transformer, longest, tokens.shape[1]):
-            parts.append(clip.encode_text(tokens[batch], normalize=True))
+        parts.append(_encode_cut(_text_part(clip), tokens[batch, :longest]))
     return torch.cat(parts)[order.argsort()]
+
+
+def describe_tower(clip: nn.Module) -> str:
+    """What a text tower computes, its weights apart: towers of one description are one function."""
+    text = _text_part(clip)
+    heads = [block.attn.num_heads for block in text.transformer.resblocks]
+    return f"{text} heads {heads} reads at the end of text {_reads_at_the_end_of_text(clip)}"
 
 
 def _text_part(clip: nn.Module) -> nn.Module:
@@ -51,23 +56,24 @@ def _reads_at_the_end_of_text(clip: nn.Module) -> bool:
     return pooling == "argmax" and causal
 
 
-@contextmanager
-def _cut_behind(transformer: nn.Module, length: int, context: int) -> Iterator[None]:
-    """While open, the transformer computes the first `length` tokens, and the others become 0."""
+def _encode_cut(text: nn.Module, tokens: Tensor) -> Tensor:
+    """What open_clip's `encode_text` computes, of prompts shorter than the context.
 
-    def cut(_module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
-        mask = kwargs["attn_mask"][:length, :length]
-        return (args[0][:, :length],), kwargs | {"attn_mask": mask}
+    Args:
+        text: the text part of an open_clip model, which reads at the end-of-text token.
+        tokens: N x length, the length at most the context's.
 
-    def lengthen(_module: nn.Module, _args: tuple, tokens: Tensor) -> Tensor:
-        return F.pad(tokens, (0, 0, 0, context - length))
-
-    hooks = (
-        transformer.register_forward_pre_hook(cut, with_kwargs=True),
-        transformer.register_forward_hook(lengthen),
-    )
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    Returns:
+        N x C, unit norm.
+    """
+    length = tokens.shape[1]
+    dtype = text.transformer.get_cast_dtype()
+    x = text.token_embedding(tokens).to(dtype)
+    x = x + text.positional_embedding[:length].to(dtype)
+    x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
+    x = text_global_pool(text.ln_final(x), tokens, "argmax")
+    if isinstance(text.text_projection, nn.Linear):
+        x = text.text_projection(x)
+    elif text.text_projection is not None:
+        x = x @ text.text_projection
+    return F.normalize(x, dim=-1)

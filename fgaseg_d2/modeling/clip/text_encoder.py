@@ -4,17 +4,19 @@ Letters: E entries of the vocabulary, C joint embedding, L context length.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.utils.logger import log_first_n
 from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .loading import build_tokenizer, load_clip, needed_pretrained
-from .prompts import encode_prompts
+from .name_tokens import warnings_about
+from .prompts import describe_tower, encode_prompts
+from .recent_embeddings import RecentEmbeddings
 from .templates import resolve_templates
 from .text_cache import TextCache, fingerprint
 
@@ -24,13 +26,16 @@ Entries = tuple[tuple[str, ...], ...]
 
 # Fewer prompts take less time than the digest of the weights that they are filed under.
 _MIN_PROMPTS_ON_DISK = 32
+# Part of the keys on disk, and raised whenever other embeddings are computed. Those of format 1 may
+# be wrong: threads that shared an encoder disturbed each other.
+_FORMAT = 2
 
 
 class CLIPTextEncoder(nn.Module):
     """Class names -> unit-norm text embeddings.
 
     The embeddings of the last vocabularies are kept as long as the weights do not change, and
-    only while no gradient has to flow into them.
+    only while no gradient has to flow into them. Several threads may share an encoder.
 
     Args:
         clip: an open_clip model; its image tower is dropped.
@@ -73,7 +78,7 @@ class CLIPTextEncoder(nn.Module):
         self.templates = tuple(templates)
         self.cache_size, self.batch_size = cache_size, batch_size
         self.disk_cache = disk_cache
-        self._cache: OrderedDict[tuple, Tensor] = OrderedDict()
+        self._recent = RecentEmbeddings(cache_size)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -106,60 +111,83 @@ class CLIPTextEncoder(nn.Module):
             E x C, unit norm.
         """
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+            self._check_names(entries)
             return self._encode(entries)
-        # Autocast changes what is computed, so it is part of the key.
-        device = next(self.parameters()).device
-        key = (entries, self._weights_state(), _autocast_dtype(device))
-        if key not in self._cache:
-            # Embeddings first made in inference mode may serve a training step later.
-            with torch.inference_mode(False), torch.no_grad():
-                self._cache[key] = self._from_disk(entries)
-        self._cache.move_to_end(key)
-        while len(self._cache) > self.cache_size:
-            self._cache.popitem(last=False)
-        return self._cache[key]
+        recent, state = self._recent, self._state()
+        key = (entries, state)
+        stored = None if state is None else recent.get(key)
+        if stored is not None:
+            return stored
+        # Embeddings first made in inference mode may serve a training step later.
+        with torch.inference_mode(False), torch.no_grad():
+            digest = self._digest(entries, self._check_names(entries))
+            stored = None if digest is None else self.disk_cache.get(digest)
+            embeddings = self._encode(entries) if stored is None else stored.to(self._device)
+        # Another thread may have written the weights, or cleared the cache, meanwhile.
+        if state is not None and self._recent is recent and self._state() == state:
+            recent.put(key, embeddings)
+            if digest is not None and stored is None:
+                self.disk_cache.put(digest, embeddings)
+        return embeddings
 
     def clear_cache(self) -> None:
         """Forget all embeddings; needed after writing the weights through ``Tensor.data``."""
-        self._cache.clear()
+        # What another thread still computes goes into the old one.
+        self._recent = RecentEmbeddings(self.cache_size)
 
     def train(self, mode: bool = True) -> "CLIPTextEncoder":
         """Switch the mode; clears the cache, as weight averaging writes behind autograd."""
         self.clear_cache()
         return super().train(mode)
 
-    def _weights_state(self) -> tuple:
-        """Changes whenever an optimiser, a checkpoint or a move writes the parameters."""
-        return tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
 
-    def _from_disk(self, entries: Entries) -> Tensor:
-        """Embeddings of an earlier run, or new ones, which are stored."""
+    def _state(self) -> tuple | None:
+        """What decides embeddings beside the words; None where changes would not be seen.
+
+        It changes whenever an optimiser, a checkpoint or a move writes the parameters.
+        """
+        parameters = tuple(self.parameters())
+        if any(p.is_inference() for p in parameters):
+            return None
+        weights = tuple((p.data_ptr(), p._version, p.dtype) for p in parameters)
+        # Autocast changes what is computed.
+        return weights, self.templates, _autocast_dtype(self._device)
+
+    def _digest(self, entries: Entries, tokens: Tensor) -> str | None:
+        """The name of the embeddings in the disk cache; None if they do not belong there.
+
+        Args:
+            entries: the vocabulary.
+            tokens: of a prompt with each name, which say what the tokenizer does.
+        """
         prompts = len(self.templates) * sum(len(entry) for entry in entries)
         # Weights that train change with every step.
         if self.disk_cache is None or self.training or prompts < _MIN_PROMPTS_ON_DISK:
-            return self._encode(entries)
-        weight = next(self.parameters())
-        settings = entries, self.templates, _autocast_dtype(weight.device)
-        key = fingerprint(self.state_dict(), *settings)
-        stored = self.disk_cache.get(key)
-        if stored is not None:
-            return stored.to(weight.device)
-        embeddings = self._encode(entries)
-        self.disk_cache.put(key, embeddings)
-        return embeddings
+            return None
+        settings = entries, self.templates, _autocast_dtype(self._device), tokens.tolist()
+        return fingerprint(self.state_dict(), _FORMAT, describe_tower(self.clip), *settings)
+
+    def _check_names(self, entries: Entries) -> Tensor:
+        """Warn of names that CLIP does not see as they are; returns their tokens, names x L."""
+        names = _names(entries)
+        template = max(self.templates, key=len)
+        tokens = self.tokenizer([template.replace("{}", name) for name in names])
+        for message in warnings_about(names, tokens):
+            if self.training:
+                # Every step has words, often the same.
+                log_first_n(logging.WARNING, message, n=2, name=__name__)
+            else:
+                logger.warning(message)
+        return tokens
 
     def _encode(self, entries: Entries) -> Tensor:
         # A name's prompts are encoded once, however many entries share it.
-        names = list(dict.fromkeys(name for entry in entries for name in entry))
+        names = _names(entries)
         prompts = [template.replace("{}", name) for name in names for template in self.templates]
-        device = next(self.parameters()).device
-        tokens = self.tokenizer(prompts).to(device)
-        if (tokens[:, -1] != 0).any():
-            logger.warning(
-                "Some prompts fill CLIP's %d tokens and may have been cut; shorten the longest "
-                "names if they look alike to the model.",
-                tokens.shape[1],
-            )
+        tokens = self.tokenizer(prompts).to(self._device)
         embeddings = encode_prompts(self.clip, tokens, self.batch_size)
         if len(self.templates) > 1:
             embeddings = F.normalize(
@@ -170,6 +198,11 @@ class CLIPTextEncoder(nn.Module):
             return embeddings[[index_of[entry[0]] for entry in entries]]
         means = [embeddings[[index_of[name] for name in entry]].mean(0) for entry in entries]
         return F.normalize(torch.stack(means), dim=-1)
+
+
+def _names(entries: Entries) -> list[str]:
+    """Every name of a vocabulary once."""
+    return list(dict.fromkeys(name for entry in entries for name in entry))
 
 
 def _autocast_dtype(device: torch.device) -> torch.dtype | None:
