@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
-from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.config_files import load_config
 from fgaseg_d2.data.folders import register_configured
+from fgaseg_d2.data.inputs import PictureInput
 from fgaseg_d2.explanation import Explanation
 from fgaseg_d2.files import read_image
 from fgaseg_d2.modeling.clip.dense_head import is_training_free
@@ -67,6 +67,7 @@ class OpenVocabPredictor:
         # Their classes are the default words. Where the model is used, its datasets may be gone.
         with contextlib.suppress(FileNotFoundError):
             register_configured(self.cfg)
+        self._input = PictureInput.for_testing(self.cfg)
         self.model = build_model(self.cfg).eval()
         self.weights_summary = self._load_weights()
 
@@ -185,18 +186,8 @@ class OpenVocabPredictor:
         return own
 
     def _prepare(self, picture: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
-        """Resize as Detectron2's DefaultPredictor does, and order the channels for the model."""
-        height, width = picture.shape[:2]
-        shape = T.ResizeShortestEdge.get_output_shape(
-            height, width, self.cfg.INPUT.MIN_SIZE_TEST, self.cfg.INPUT.MAX_SIZE_TEST
-        )
-        # A picture of very few rows or columns would lose them all.
-        shape = tuple(max(1, side) for side in shape)
-        resized = T.ResizeTransform(height, width, *shape).apply_image(picture)
-        if self.cfg.INPUT.FORMAT == "BGR":
-            resized = resized[:, :, ::-1]
-        image = torch.from_numpy(np.array(resized.transpose(2, 0, 1), np.float32))
-        return {"image": image, "output": "canvas", "vocabulary": vocabulary}
+        """One input of the model."""
+        return {"image": self._input(picture), "output": "canvas", "vocabulary": vocabulary}
 
     def _load_weights(self) -> str:
         """Load MODEL.WEIGHTS and say in words what the model has."""

@@ -2,13 +2,13 @@
 
 import copy
 
-import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.file_io import PathManager
 
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
+from fgaseg_d2.data.inputs import PictureInput, Step, evaluation_augmentations, train_augmentations
 from fgaseg_d2.data.labels import (
     DEFAULT_IGNORE_LABEL,
     LabelSpec,
@@ -16,12 +16,8 @@ from fgaseg_d2.data.labels import (
     outside_classes,
     read_label,
 )
-from fgaseg_d2.data.resizing import ResizeShortestEdge
 from fgaseg_d2.files import read_image
 from fgaseg_d2.vocabulary import Vocabulary
-
-# Near CLIP's mean colour, so that padding is hardly seen after normalisation.
-_PAD_COLOUR = 114
 
 
 class SemanticMapper:
@@ -36,7 +32,7 @@ class SemanticMapper:
         self,
         *,
         is_train: bool,
-        augmentations: list[T.Augmentation | T.Transform],
+        augmentations: list[Step],
         image_format: str,
         labels: LabelSpec,
         ignore_value: int,
@@ -63,8 +59,7 @@ class SemanticMapper:
                 f"{outside_classes(ignore_value, len(labels.classes))}"
             )
         self.is_train = is_train
-        self.augmentations = T.AugmentationList(augmentations)
-        self.image_format = image_format
+        self.prepare = PictureInput(augmentations, image_format)
         self.labels = labels
         self.ignore_value = ignore_value
         self.vocabulary = vocabulary
@@ -83,9 +78,7 @@ class SemanticMapper:
         if is_train:
             augmentations = train_augmentations(cfg, geometry_ignore(labels))
         else:
-            augmentations = [
-                ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")
-            ]
+            augmentations = evaluation_augmentations(cfg)
         return {
             "is_train": is_train,
             "augmentations": augmentations,
@@ -114,77 +107,32 @@ class SemanticMapper:
         """
         record = copy.copy(record)
         image = read_image(PathManager.get_local_path(record["file_name"]))
-        if self.image_format == "BGR":
-            image = image[:, :, ::-1]
         _check_sizes(record, image.shape[:2])
         record["height"], record["width"] = image.shape[:2]
         if self.vocabulary is not None:
             record["vocabulary"] = self.vocabulary
         if self.is_train:
-            image, record["sem_seg"] = self._augment(image, record["sem_seg_file_name"])
+            label_file = record["sem_seg_file_name"]
+            record["image"], record["sem_seg"] = self._augment(image, label_file)
         else:
-            data = T.AugInput(image)
-            self.augmentations(data)
-            image = data.image
-        record["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            record["image"] = self.prepare(image)
         return record
 
-    def _augment(self, image: np.ndarray, label_file: str) -> tuple[np.ndarray, torch.Tensor]:
+    def _augment(self, image: np.ndarray, label_file: str) -> tuple[torch.Tensor, torch.Tensor]:
         label = read_label(label_file)
         self.labels.check(label, label_file)
         inner_ignore = geometry_ignore(self.labels)
         label[label == self.labels.ignore_label] = inner_ignore
         # uint8 where it suffices: Detectron2's own transforms know nothing wider.
         narrow = inner_ignore == DEFAULT_IGNORE_LABEL
-        data = T.AugInput(image, sem_seg=label.astype(np.uint8) if narrow else label)
-        self.augmentations(data)
-        target = torch.from_numpy(data.sem_seg.astype(np.int64))
+        tensor, target = self.prepare.with_label(image, label.astype(np.uint8) if narrow else label)
         target[target == inner_ignore] = self.ignore_value
-        return data.image, target
+        return tensor, target
 
 
 def geometry_ignore(labels: LabelSpec) -> int:
     """Value of ignored pixels while a label is transformed: 255, or beyond it if 255 is a class."""
     return outside_classes(DEFAULT_IGNORE_LABEL, len(labels.classes))
-
-
-def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[T.Augmentation | T.Transform]:
-    """Build resize, crop, colour change, flip and padding as INPUT says.
-
-    Args:
-        cfg: only INPUT is used. Crops of INPUT.CROP.TYPE "absolute" are padded to the crop size, so
-            that all samples have one size.
-        ignore_value: value of ignored and padded pixels of the label.
-    """
-    augmentations: list[T.Augmentation | T.Transform] = [
-        ResizeShortestEdge(
-            cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
-        )
-    ]
-    crop = cfg.INPUT.CROP
-    if crop.ENABLED:
-        augmentations.append(
-            T.RandomCrop_CategoryAreaConstraint(
-                crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_value
-            )
-        )
-    if cfg.INPUT.COLOR_AUG_SSD:
-        # Imported here because it registers PointRend's models as well.
-        from detectron2.projects.point_rend import ColorAugSSDTransform
-
-        augmentations.append(ColorAugSSDTransform(img_format=cfg.INPUT.FORMAT))
-    if cfg.INPUT.RANDOM_FLIP != "none":
-        augmentations.append(
-            T.RandomFlip(
-                horizontal=cfg.INPUT.RANDOM_FLIP == "horizontal",
-                vertical=cfg.INPUT.RANDOM_FLIP == "vertical",
-            )
-        )
-    if crop.ENABLED and crop.TYPE == "absolute":
-        augmentations.append(
-            T.FixedSizeCrop(crop.SIZE, pad=True, pad_value=_PAD_COLOUR, seg_pad_value=ignore_value)
-        )
-    return augmentations
 
 
 def _check_sizes(record: dict, size: tuple[int, int]) -> None:

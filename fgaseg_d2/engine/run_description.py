@@ -68,8 +68,9 @@ def _protocol(cfg: CfgNode) -> str:
         )
     else:
         looks = f"the whole picture at {_by(size)}"
+    short, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     parts = [
-        f"short side {cfg.INPUT.MIN_SIZE_TEST}, at most {cfg.INPUT.MAX_SIZE_TEST}",
+        f"short side {short}, at most {longest}" if short else "pictures at their own size",
         looks,
         f"pooling {_by(cfg.MODEL.FGASEG.POOLING_TEST)}",
     ]

@@ -1,0 +1,119 @@
+"""An RGB picture -> what the model sees: one way for predictor, evaluation and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import detectron2.data.transforms as T
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+
+from fgaseg_d2.data.resizing import ResizeShortestEdge
+
+Step: TypeAlias = T.Augmentation | T.Transform
+
+# Near CLIP's mean colour, so that padding is hardly seen after normalisation.
+_PAD_COLOUR = 114
+
+
+class PictureInput:
+    """Orders the channels as INPUT.FORMAT says, and resizes or augments.
+
+    Args:
+        augmentations: applied in this order.
+        image_format: channel order of the result, "RGB" or "BGR".
+    """
+
+    def __init__(self, augmentations: Sequence[Step], image_format: str) -> None:
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+
+    @classmethod
+    def for_testing(cls, cfg: CfgNode) -> PictureInput:
+        """As INPUT says for pictures that are segmented.
+
+        Args:
+            cfg: INPUT is used.
+        """
+        return cls(evaluation_augmentations(cfg), cfg.INPUT.FORMAT)
+
+    def __call__(self, picture: np.ndarray) -> torch.Tensor:
+        """H x W x 3 uint8 in RGB -> 3 x H' x W' uint8, as "image" of a sample."""
+        data = T.AugInput(self._ordered(picture))
+        self.augmentations(data)
+        return _tensor(data.image)
+
+    def with_label(
+        self, picture: np.ndarray, label: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As a call, with the label map transformed alike.
+
+        Args:
+            picture: H x W x 3 uint8 in RGB.
+            label: H x W of uint8, int32 or float32.
+
+        Returns:
+            The picture, and the label as H' x W' int64.
+        """
+        data = T.AugInput(self._ordered(picture), sem_seg=label)
+        self.augmentations(data)
+        return _tensor(data.image), torch.from_numpy(data.sem_seg.astype(np.int64))
+
+    def _ordered(self, picture: np.ndarray) -> np.ndarray:
+        return picture[:, :, ::-1] if self.image_format == "BGR" else picture
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    # A copy, because the picture may be one that the caller keeps.
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+
+
+def evaluation_augmentations(cfg: CfgNode) -> list[Step]:
+    """Build the resizing of INPUT.MIN_SIZE_TEST (0 for none) and MAX_SIZE_TEST.
+
+    Args:
+        cfg: only INPUT is used.
+    """
+    sizes = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+    return [ResizeShortestEdge(*sizes, sample_style="choice")]
+
+
+def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[Step]:
+    """Build resize, crop, colour change, flip and padding as INPUT says.
+
+    Args:
+        cfg: only INPUT is used. Crops of INPUT.CROP.TYPE "absolute" are padded to the crop size, so
+            that all samples have one size.
+        ignore_value: value of ignored and padded pixels of the label.
+    """
+    augmentations: list[Step] = [
+        ResizeShortestEdge(
+            cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+        )
+    ]
+    crop = cfg.INPUT.CROP
+    if crop.ENABLED:
+        augmentations.append(
+            T.RandomCrop_CategoryAreaConstraint(
+                crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_value
+            )
+        )
+    if cfg.INPUT.COLOR_AUG_SSD:
+        # Imported here because it registers PointRend's models as well.
+        from detectron2.projects.point_rend import ColorAugSSDTransform
+
+        augmentations.append(ColorAugSSDTransform(img_format=cfg.INPUT.FORMAT))
+    if cfg.INPUT.RANDOM_FLIP != "none":
+        augmentations.append(
+            T.RandomFlip(
+                horizontal=cfg.INPUT.RANDOM_FLIP == "horizontal",
+                vertical=cfg.INPUT.RANDOM_FLIP == "vertical",
+            )
+        )
+    if crop.ENABLED and crop.TYPE == "absolute":
+        augmentations.append(
+            T.FixedSizeCrop(crop.SIZE, pad=True, pad_value=_PAD_COLOUR, seg_pad_value=ignore_value)
+        )
+    return augmentations
