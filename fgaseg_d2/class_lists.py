@@ -1,44 +1,61 @@
-"""Reads class lists: strings, files and the bundled benchmarks.
+"""What class lists are made of, and the bundled benchmarks.
 
 A class list is a list of classes in the order of their indices; a class is a tuple of names that
-mean the same thing.
+mean the same thing. ``class_sources`` reads such lists from strings and files.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from importlib import resources
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
+# Above these, what is given is no class list: the largest published ones have 22,000 names.
+MAX_TEXT = 4_000_000  # characters of a string, bytes of a file
+MAX_NAMES = 100_000  # of all classes together
+MAX_NAME = 4_000  # characters; CLIP reads some 400
+# What separates classes; a keyboard gives the comma or semicolon of its script.
+COMMAS = ",\uff0c\u3001\uff64\ufe50\ufe51\u060c\u1363"
+SEMICOLONS = ";\uff1b\ufe54\u061b\u037e"
+BARS = "|\uff5c"
+
 _BLANKS = re.compile(r"[^\S\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+")  # white space but line breaks
-_UNPRINTABLE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line separators
-_UNPRINTABLE_CHARACTERS = {"\u200b", "\ufeff"}  # zero-width blank, byte order mark
+# Controls, formats (zero-width blank, byte order mark), lone surrogates, line separators.
+_UNPRINTABLE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = {"\u200c", "\u200d"}  # formats that some scripts and emoji need
+_ESCAPED = re.compile(rf"\\([{COMMAS}{SEMICOLONS}{BARS}\\])")
 
 
 def clean_name(name: object) -> str:
     """Make one blank of several, drop those around the name, and check what is left.
 
     Raises:
-        ValueError: not text, empty, or with characters that cannot be printed.
+        ValueError: not text, empty, too long, or with characters that cannot be printed.
     """
     if not isinstance(name, str):
         raise ValueError(
-            f"expected class names as text, got {name!r} ({type(name).__name__}); write it in words"
+            f"expected class names as text, got {reprlib.repr(name)} ({type(name).__name__}); "
+            "write it in words"
         )
     cleaned = _BLANKS.sub(" ", name).strip(" ")
+    if len(cleaned) > MAX_NAME:
+        raise ValueError(
+            f"expected names of at most {MAX_NAME:,} characters, got one of {len(cleaned):,} "
+            f"({shorten(cleaned)!r}); separate classes with commas, or shorten it"
+        )
     for character in cleaned:
         unprintable = unicodedata.category(character) in _UNPRINTABLE_CATEGORIES
-        if unprintable or character in _UNPRINTABLE_CHARACTERS:
+        if unprintable and character not in _JOINERS:
             raise ValueError(
-                f"expected printable names, got {cleaned!r} with {character!r}; separate classes "
-                "with commas, or put them in a file, one a line"
+                f"expected printable names, got {shorten(cleaned)!r} with {character!r}; separate "
+                "classes with commas, or put them in a file, one a line"
             )
     if not cleaned:
         raise ValueError("expected a class name, got an empty one; remove the extra separator")
@@ -61,30 +78,55 @@ def listed(items: object, what: str) -> tuple[Any, ...]:
     """Make a tuple of something that has an order.
 
     Raises:
-        ValueError: it has none (a set, a mapping), or it is a single thing.
+        ValueError: it has none (a set, a mapping), it is a single thing, or it has no end.
     """
     unordered = isinstance(items, (str, bytes, Mapping, AbstractSet))
     if unordered or not isinstance(items, Iterable):
         raise ValueError(
-            f"expected {what} as a list, got {items!r} ({type(items).__name__}); put it in a list"
+            f"expected {what} as a list, got {reprlib.repr(items)} ({type(items).__name__}); put "
+            "it in a list"
         )
-    return tuple(items)
+    found = tuple(islice(items, MAX_NAMES + 1))
+    check_count(len(found), what)
+    return found
+
+
+def check_count(count: int, what: str) -> None:
+    """Refuse more names or classes than any class list has.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if count > MAX_NAMES:
+        raise ValueError(f"expected at most {MAX_NAMES:,} {what}, got more; give fewer")
+
+
+def check_length(text: str) -> None:
+    """Refuse a text that is too long for a class list.
+
+    Raises:
+        ValueError: it is.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(
+            f"expected at most {MAX_TEXT:,} characters of class names, got {len(text):,} "
+            f"({shorten(text)!r}); give fewer"
+        )
 
 
 def same_name(name: str) -> str:
-    """What two names share when they differ in capital letters and blanks only."""
-    return " ".join(name.casefold().split())
+    """What two names share when they differ in capital letters, blanks and code points only."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def split_escaped(text: str, separator: str) -> list[str]:
-    """Split at a separator that no backslash precedes; the backslashes stay."""
-    parts = [""]
-    for piece in re.findall(r"\\.|[^\\]|\\$", text, flags=re.DOTALL):
-        if piece == separator:
-            parts.append("")
-        else:
-            parts[-1] += piece
-    return parts
+def split_escaped(text: str, separators: str) -> list[str]:
+    """Split at separators (one character each) that no backslash precedes; backslashes stay."""
+    parts, start = [], 0
+    for found in re.finditer(rf"\\.|[{re.escape(separators)}]", text, flags=re.DOTALL):
+        if not found[0].startswith("\\"):
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]]
 
 
 def split_synonyms(text: str) -> tuple[str, ...]:
@@ -93,22 +135,8 @@ def split_synonyms(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: a name that :func:`clean_name` refuses.
     """
-    names = (clean_name(part) for part in split_escaped(text, "|"))
-    return tuple(re.sub(r"\\([,|\\])", r"\1", name) for name in names)
-
-
-def split_classes(text: str) -> list[tuple[str, ...]]:
-    """Split "cat|kitten, dog" into classes and check that no name occurs twice.
-
-    Raises:
-        ValueError: nothing, an empty name, a name twice, or an unprintable character.
-    """
-    if not text.strip():
-        raise ValueError("expected words such as 'cat,dog', got nothing; name at least one class")
-    try:
-        return check_unique(split_synonyms(part) for part in split_escaped(text, ","))
-    except ValueError as error:
-        raise ValueError(f"{error} (in {_shorten(text)!r})") from error
+    names = (clean_name(part) for part in split_escaped(text, BARS))
+    return tuple(_ESCAPED.sub(r"\1", name) for name in names)
 
 
 def read_classes(items: Iterable[str | Iterable[str]]) -> list[tuple[str, ...]]:
@@ -127,12 +155,12 @@ def check_commas(items: Iterable[object]) -> None:
     r"""Refuse text with a comma that no backslash precedes: mostly several classes were meant.
 
     Raises:
-        ValueError: there is one.
+        ValueError: there is one, or a semicolon, of any script.
     """
     for item in items:
-        if isinstance(item, str) and len(split_escaped(item, ",")) > 1:
+        if isinstance(item, str) and len(split_escaped(item, COMMAS + SEMICOLONS)) > 1:
             raise ValueError(
-                f"expected one class each in a list, got {_shorten(item)!r}; give one class each, "
+                f"expected one class each in a list, got {shorten(item)!r}; give one class each, "
                 r"or a single string for all, or write \, for a comma inside a name"
             )
 
@@ -148,71 +176,11 @@ def check_unique(classes: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     for name in (name for names in classes for name in names):
         first = seen.setdefault(same_name(name), name)
         if first is not name:
-            raise ValueError(f"expected every name once, got {first!r} and {name!r}; remove one")
-    return classes
-
-
-def read_class_file(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
-    """Read a class list from a UTF-8 file, in one of the formats of ``Vocabulary.from_file``.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a class list; the message begins with the path.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise FileNotFoundError(
-            f"expected a file with a class list at {str(path)!r}, got {found}; check the path"
-        )
-    parse = _parse_json if path.suffix.lower() == ".json" else _parse_lines
-    try:
-        classes = parse(path.read_text(encoding="utf-8-sig"))
-        if not classes:
-            raise ValueError("expected at least one class, got none; write one class a line")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected UTF-8 text, got other bytes; save it as UTF-8"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return classes
-
-
-def looks_like_file(text: str) -> bool:
-    """Whether a string is meant as the path of a class list."""
-    stem, ending = os.path.splitext(text.strip().lower())
-    if ending in (".txt", ".json"):
-        return True
-    # A bare word stays a word even where a file of that name happens to lie.
-    return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))
-
-
-def _parse_lines(text: str) -> list[tuple[str, ...]]:
-    bare = (re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in text.split("\n"))
-    lines = [line for line in bare if line]
-    for line in lines:
-        if len(split_escaped(line, ",")) > 1:
             raise ValueError(
-                f"expected one class a line, got {_shorten(line)!r}; put each class on its own "
-                r"line, with | between synonyms and \, for a comma inside a name"
+                f"expected every name once, got {shorten(first)!r} and {shorten(name)!r}; remove "
+                "one"
             )
-    return check_unique(split_synonyms(line) for line in lines)
-
-
-def _parse_json(text: str) -> list[tuple[str, ...]]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected JSON, got an error ({error}); correct the file") from error
-    if isinstance(content, list):
-        return check_unique(read_classes(content))
-    if isinstance(content, dict) and isinstance(content.get("classes"), list):
-        return read_classes(content["classes"])
-    raise ValueError(
-        'expected a list of names, a list of lists, or {"classes": [...]}, got '
-        f"{_shorten(text)!r}; write one of these"
-    )
+    return classes
 
 
 def benchmark_names() -> list[str]:
@@ -252,5 +220,6 @@ def _benchmark_folder() -> Any:
     return resources.files("fgaseg_d2") / "data" / "vocabularies"
 
 
-def _shorten(text: str, length: int = 60) -> str:
+def shorten(text: str, length: int = 60) -> str:
+    """The begin of a text, for a message."""
     return text if len(text) <= length else text[: length - 3] + "..."

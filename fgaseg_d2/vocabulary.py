@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from fgaseg_d2 import class_lists, metadata_words
+from fgaseg_d2 import class_lists, class_sources, metadata_words
 
 if TYPE_CHECKING:
     from detectron2.data import Metadata
@@ -42,8 +42,8 @@ class Vocabulary:
             becomes "background"; 0 switches this off.
 
     Raises:
-        ValueError: no class, an empty or unprintable name, a background word that is a class or
-            occurs twice, an unknown synonym rule, or a threshold outside [0, 1].
+        ValueError: no class, an empty, unprintable or too long name, too many of them, a background
+            word that is a class or twice there, an unknown synonym rule, a threshold beyond [0, 1].
     """
 
     classes: tuple[tuple[str, ...], ...]
@@ -58,6 +58,8 @@ class Vocabulary:
         object.__setattr__(self, "background", tuple(map(class_lists.clean_name, background)))
         if not classes:
             raise ValueError("expected at least one class, got none; name one, such as 'cat'")
+        names = sum(map(len, self.classes)) + len(self.background)
+        class_lists.check_count(names, "names in a vocabulary")
         if self.synonyms not in _SYNONYM_RULES:
             raise ValueError(
                 f"expected synonyms 'max' or 'mean', got {self.synonyms!r}; choose one of them"
@@ -139,7 +141,7 @@ class Vocabulary:
         """
         if isinstance(words, str):
             # Background words need no grouping: synonyms are simply further words.
-            words = [word for names in class_lists.split_classes(words) for word in names]
+            words = [word for names in class_sources.split_classes(words) for word in names]
         words = class_lists.listed(words, "background words")
         return dataclasses.replace(self, background=words, background_threshold=threshold)
 
@@ -152,13 +154,15 @@ class Vocabulary:
         r"""Read "cat|kitten, traffic light,dog": a comma separates classes, a bar synonyms.
 
         Blanks around a name are dropped and those inside it kept as one. A backslash takes the
-        meaning from what follows: ``\,`` is a comma, ``\|`` a bar, ``\\`` a backslash.
+        meaning from what follows: ``\,`` is a comma, ``\|`` a bar, ``\\`` a backslash. Commas of
+        other scripts are commas; semicolons separate classes where there is no comma. Numbers
+        before all names ("0: cat, 1: dog") say the order, and "[cat, dog]" is read as YAML.
 
         Raises:
-            ValueError: nothing, an empty name, a name twice, or a line break or other control
-                character.
+            ValueError: nothing, an empty name, a name twice, a line break or other control
+                character, commas beside semicolons, or words separated by points.
         """
-        return cls(tuple(class_lists.split_classes(text)))
+        return cls(tuple(class_sources.split_classes(text)))
 
     @classmethod
     def from_names(cls, names: Iterable[str | Iterable[str]]) -> Vocabulary:
@@ -177,18 +181,13 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        r"""Read a class list, UTF-8.
-
-        A .json file holds a list of names, a list of lists (synonyms), or the format of the bundled
-        benchmarks: an object with "classes", where a name may occur in several classes. Any other
-        file has one class a line, ``|`` between synonyms and ``\,`` for a comma in a name; blank
-        lines, lines that begin with ``#`` and what follows a blank and ``#`` are skipped.
+        """Read a class list: a class a line, a table, JSON or YAML, see ``read_class_file``.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not such a list; the message begins with the path.
+            ValueError: not such a list, or a file above 4 MB; the message begins with the path.
         """
-        return cls(tuple(class_lists.read_class_file(path)))
+        return cls(tuple(class_sources.read_class_file(path)))
 
     @classmethod
     def from_benchmark(cls, name: str, all_names: bool = False) -> Vocabulary:
@@ -244,8 +243,9 @@ class Vocabulary:
         """Make a vocabulary of whatever a caller has.
 
         A string is the name of a benchmark; or of a dataset that is registered in Detectron2, such
-        as "storybook_val" (see :meth:`from_metadata`); or a file, if it ends in .txt or .json, or
-        if it has another ending or a folder in it and is there; or else words for :meth:`parse`.
+        as "storybook_val" (see :meth:`from_metadata`); or a file, if it ends as class lists do
+        (.txt, .json, .yaml, .csv, .tsv), or if it has another ending or a folder in it and is
+        there; or else words for :meth:`parse`.
         A benchmark or dataset means the first name of each class; "ade20k_847:all" means all names,
         of which the best counts, and "ade20k_847:mean" all with their embeddings averaged.
 
@@ -284,7 +284,7 @@ class Vocabulary:
             return named.with_synonyms(_ALL_NAMES[variant])
         if named := cls._from_list(words):
             return named
-        if class_lists.looks_like_file(words):
+        if class_sources.looks_like_file(words):
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):
             raise ValueError(

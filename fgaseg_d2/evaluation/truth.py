@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from fgaseg_d2 import class_lists
+from fgaseg_d2 import class_sources
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_label
 
 
@@ -121,6 +121,6 @@ def read_unseen_classes(words: str) -> tuple[str, ...]:
         ValueError: not a list of names.
         FileNotFoundError: no such file.
     """
-    is_file = os.path.splitext(words)[1].lower() in (".txt", ".json") or os.path.isfile(words)
-    read = class_lists.read_class_file if is_file else class_lists.split_classes
+    is_file = class_sources.looks_like_file(words) or os.path.isfile(words)
+    read = class_sources.read_class_file if is_file else class_sources.split_classes
     return tuple(", ".join(names) for names in read(words))
