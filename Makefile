@@ -8,7 +8,8 @@ STAMP := $(VENV)/.fgaseg_d2-installed
 TORCH ?= torch torchvision
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?= -q -n 2 --dist loadfile
-WORDS ?= sky,cloud,mountain,hill,meadow,sea,road,snow,red house,blue house,yellow house,purple house,checked house,red tree,yellow tree,dotted tree,blue car,purple car,yellow flower,red umbrella,green umbrella,green mushroom,checked mushroom,blue cat,dotted cat,checked cat,red boat,blue boat,yellow boat,green boat,striped boat,green fish,striped fish,red bird,blue bird,purple bird,dotted bird,checked bird,yellow balloon,checked balloon,purple kite
+# What the scenes in demo/scenes show. The order gives the overlays' colours; in this one "yellow tree" is yellow.
+WORDS ?= blue car,sun,green umbrella,red mushroom,checked house,yellow tree,sky,striped umbrella,road,yellow balloon,sand,hill,checked mushroom,yellow boat,cloud,blue flower,checked tree,checked balloon,red house,checked boat,green cat,meadow,dotted cat,red tree,purple car,yellow fish,green boat,blue cat,purple kite,blue house,yellow house,red car,dotted car,striped car,checked bird,yellow flower,sea,snow,mountain
 DEMO_OUTPUT ?= output/demo
 
 .PHONY: help install test demo lint
