@@ -44,7 +44,8 @@ def test_every_key_exists(page):
 
 
 def test_every_file_of_the_repository_exists(page):
-    named = re.findall(rf"(?<![\w/.-])(?:{_FOLDERS})/[\w/-]+\.(?:py|md|yaml|sh|json)\b", PAGES[page])
+    names = rf"(?<![\w/.-])(?:{_FOLDERS})/[\w/-]+\.(?:py|md|yaml|sh|json)\b"
+    named = re.findall(names, PAGES[page])
     links = re.findall(r"\]\(([^)#:]+)\)", PAGES[page])
     folder = (ROOT / page).parent
     assert [name for name in named if not (ROOT / name).exists()] == []
