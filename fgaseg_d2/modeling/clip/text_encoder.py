@@ -13,6 +13,7 @@ from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..layers.recording import without_recording
 from .loading import build_tokenizer, load_clip, needed_pretrained
 from .name_tokens import warnings_about
 from .prompts import describe_tower, encode_prompts
@@ -110,6 +111,9 @@ class CLIPTextEncoder(nn.Module):
         Returns:
             E x C, unit norm.
         """
+        # Whoever records the model gives it pictures, not words.
+        if torch.jit.is_tracing() and not self.training:
+            return without_recording(self, entries, device=self._device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             self._check_names(entries)
             return self._encode(entries)

@@ -141,7 +141,9 @@ class ClassAggregation(nn.Module):
 
     def _padding(self, classes: int) -> Padding:
         """Key and value of the padding token, and how often it stands in the sequence."""
-        token = self.norm1(self.pad_token)
+        # A batch of one, and a copy: counters of operations know neither the norm of a single
+        # vector nor a module that is given a parameter.
+        token = self.norm1(self.pad_token.repeat(1, 1)).squeeze(0)
         key, value = self.k(token, self.k.guide(self.pad_guidance)), self.v(token)
         return self._heads(key), self._heads(value), max(0, self.pad_to - classes)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers.chunks import in_chunks
+from ..layers.recording import largest
 from ..layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
 from .aggregation import Fusion
 
@@ -98,7 +99,8 @@ class EarlyRejection(nn.Module):
         Returns:
             Ascending indices into T.
         """
-        if x.shape[1] <= self.keep:
+        # What is recorded meets more classes, and fewer, than the example has here.
+        if x.shape[1] <= self.keep and not torch.jit.is_tracing():
             return None
         return best_anywhere(self.classify(point, x), self.keep)
 
@@ -114,7 +116,7 @@ def best_anywhere(maps: Tensor, keep: int) -> Tensor:
     """
     classes = maps.shape[1]
     kept = torch.zeros(classes, dtype=torch.bool, device=maps.device)
-    kept[maps.topk(min(keep, classes), dim=1).indices.flatten()] = True
+    kept[largest(maps, keep).flatten()] = True
     return kept.nonzero().squeeze(1)
 
 

@@ -13,6 +13,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from ..layers.chunks import in_chunks
+from ..layers.recording import largest
 from ..layers.similarity import cosine_maps
 from .aggregation import Aggregation, Fusion, MapEmbedding
 from .decoder import Decoder, EarlyRejection, best_anywhere
@@ -188,8 +189,9 @@ class FGASegHead(nn.Module):
         if self.training or not self.keep_classes:
             return best_classes(similarity, self.max_classes)
         union = best_anywhere(similarity, self.keep_classes).expand(len(similarity), -1)
-        best = best_classes(_take(similarity, union), self.max_classes)
-        return union if best is None else union.gather(1, best)
+        if similarity.shape[1] <= self.max_classes:
+            return union
+        return union.gather(1, _best(_take(similarity, union), self.max_classes))
 
     def _propagate(
         self, similarity: Tensor, text: Tensor, dense: Tensor, guidance: list[Tensor]
@@ -235,7 +237,7 @@ class _RejectionPoints:
 
     def restore(self, logits: Tensor) -> Tensor:
         """Logits of the classes left -> B x T x ... of all, -100 for those dropped."""
-        if len(self.left) == self.classes:
+        if len(self.left) == self.classes and not torch.jit.is_tracing():
             return logits
         return _scatter(logits, self.left.expand(len(logits), -1), self.classes)
 
@@ -251,7 +253,11 @@ def best_classes(similarity: Tensor, limit: int) -> Tensor | None:
     """
     if similarity.shape[1] <= limit:
         return None
-    return similarity.flatten(2).amax(2).topk(limit, dim=1).indices.sort(dim=1).values
+    return _best(similarity, limit)
+
+
+def _best(similarity: Tensor, limit: int) -> Tensor:
+    return largest(similarity.flatten(2).amax(2), limit).sort(dim=1).values
 
 
 def _take(x: Tensor, classes: Tensor) -> Tensor:

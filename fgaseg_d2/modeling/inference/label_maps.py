@@ -43,6 +43,9 @@ def best_classes(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     Returns:
         size, int32, indices of classes.
     """
+    if torch.jit.is_tracing():
+        # Both the classes that are possible and the number of steps depend on the picture.
+        return resize_scores(maps, size).argmax(0).to(torch.int32)
     possible = _possible_classes(maps)
     if len(possible) <= len(maps[0]) // 2:
         kept = [part[possible] for part in maps]

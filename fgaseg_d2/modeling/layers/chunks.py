@@ -21,7 +21,8 @@ def in_chunks(
 ) -> Tensor:
     """``function(*tensors)`` for a function that treats the slices along `dim` one by one.
 
-    Without gradients the tensors go through it chunk by chunk, with gradients in one piece.
+    Without gradients the tensors go through it chunk by chunk, with gradients in one piece, and so
+    under ``torch.jit.trace``, which would keep the number of chunks.
 
     Args:
         function: takes the tensors, returns one of the same length along `dim`.
@@ -30,6 +31,8 @@ def in_chunks(
         recompute: with gradients go chunk by chunk too, and compute each again in the backward
             pass instead of keeping what its steps leave.
     """
+    if torch.jit.is_tracing():
+        return function(*tensors)
     if not torch.is_grad_enabled():
         return _collect(function, tensors, dim)
     if not recompute:

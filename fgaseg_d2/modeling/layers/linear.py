@@ -1,12 +1,24 @@
 """Linear layers."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import register_flop_formula
+
+from .recording import is_recorded
 
 _ACTIVATIONS = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
 # Inductor's building block: oneDNN's matrix product and an activation in one pass.
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+if _ONEDNN is not None:
+
+    @register_flop_formula(_ONEDNN)
+    def _onednn_flop(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+        """Operations of oneDNN's product, for torch's FlopCounterMode: shapes of the arguments."""
+        return 2 * math.prod(x) * weight[0]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
@@ -32,13 +44,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "n
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        # torch.compile makes this call itself where it pays, and other recorders do not know it.
+        not is_recorded()
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
-        # torch.compile makes this call itself where it pays.
-        and not torch.compiler.is_compiling()
     )
 
 
