@@ -112,6 +112,34 @@ def _expand(pattern: str) -> list[Path]:
     return found
 
 
+def _file_for_opencv(path: Path) -> str:
+    """A video's path as OpenCV takes it.
+
+    Raises:
+        FileNotFoundError: no regular file; OpenCV would wait at a FIFO for ever.
+        ValueError: as :func:`_name_for_opencv`.
+    """
+    from fgaseg_d2.regular_files import require_file
+
+    return _name_for_opencv(require_file(path, "a video"))
+
+
+def _name_for_opencv(path: Path) -> str:
+    """A path that OpenCV survives.
+
+    Raises:
+        ValueError: it is no UTF-8, at which OpenCV ends the process.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"expected the path of a video in UTF-8, which OpenCV needs, got {name!r}; rename it"
+        ) from None
+    return name
+
+
 class VideoReader:
     """Frames of a video file or a camera, RGB, one after the other.
 
@@ -130,9 +158,8 @@ class VideoReader:
         # OpenCV takes a while to import, and only videos need it.
         import cv2
 
-        self._capture = cv2.VideoCapture(
-            source.path if isinstance(source.path, int) else os.fspath(source.path)
-        )
+        path = source.path if isinstance(source.path, int) else _file_for_opencv(source.path)
+        self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             what = "camera" if source.is_camera else "video"
             advice = "another number" if source.is_camera else "another format, such as .mp4"
@@ -187,9 +214,10 @@ class VideoWriter:
         import cv2
 
         if self._writer is None:
+            path = _name_for_opencv(self.path)
             size = (frame.shape[1], frame.shape[0])
             code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(os.fspath(self.path), code, self.fps, size)
+            self._writer = cv2.VideoWriter(path, code, self.fps, size)
             if not self._writer.isOpened():
                 raise OSError(f"OpenCV cannot write MP4 to {str(self.path)!r}")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

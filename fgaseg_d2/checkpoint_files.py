@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .checkpoint_globals import only_harmless_globals
 from .files import atomic_path
+from .regular_files import require_file
 from .torchscript import is_torchscript
 
 BUNDLED = "fgaseg_d2://"
@@ -115,6 +116,7 @@ def _alone(tensor: Tensor) -> Tensor:
 
 
 def _read(path: str, source: str) -> dict[str, Any]:
+    require_file(path, "a checkpoint")
     try:
         loaded: Any
         if path.endswith(".safetensors"):

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from fgaseg_d2.orientation import UPRIGHT, load_upright
+from fgaseg_d2.regular_files import require_file
 
 
 def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.ndarray:
     """Turn a picture into RGB.
 
     Grey becomes RGB, 16 bits become 8, and what is transparent is laid on white. The orientation
-    that a camera noted in a file (EXIF) is applied.
+    that a camera noted (EXIF) is applied, to a file as to a PIL image that still has it.
 
     Args:
         image: a file's path, a PIL image, or an array H x W, H x W x 1, 3 (RGB) or 4 (RGBA) of
@@ -31,21 +34,25 @@ def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.n
         FileNotFoundError: no such file.
         ValueError: not a picture, a damaged one, or an array of another kind.
     """
+    return read_picture(image)[0]
+
+
+def read_picture(
+    image: str | os.PathLike[str] | Image.Image | np.ndarray,
+) -> tuple[np.ndarray, int]:
+    """Read a picture as :func:`read_image` does, with the orientation that it had (1: none)."""
     if isinstance(image, np.ndarray):
-        return _read_array(image)
+        return _read_array(image), UPRIGHT
     if isinstance(image, Image.Image):
-        return _read_pil(image)
+        return load_upright(image, _read_pil)
     if not isinstance(image, (str, os.PathLike)):
         raise ValueError(
             "expected a path, a PIL image or a NumPy array H x W x 3 (RGB, uint8), got "
             f"{type(image).__name__}; convert it to one of these"
         )
-    path = Path(image).expanduser()
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise FileNotFoundError(f"expected a picture at {str(path)!r}, got {found}; check the path")
+    path = require_file(Path(image).expanduser(), "a picture")
     with pillow_errors("picture", path), Image.open(path) as opened:
-        return _read_pil(ImageOps.exif_transpose(opened))
+        return load_upright(opened, _read_pil)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,11 @@ def _view(options: argparse.Namespace) -> None:
     if options.sheet:
         write_image(output, gallery.sheet(sections))
     else:
-        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        # A file's name may be no UTF-8.
+        with (
+            atomic_path(output) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream,
+        ):
             stream.writelines(gallery.html(sections))
     say(f"{gallery.summary}\n{output}")
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.multiprocessing import ProcessRaisedException
 
+from fgaseg_d2.engine.streams import show_any_name
+
 # Set to 1 to see where an error came from.
 TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
 _USER_ERRORS = (ValueError, OSError, FloatingPointError, ImportError, torch.OutOfMemoryError)
@@ -27,6 +29,7 @@ def run(command: Callable[[], object]) -> int:
     Returns:
         Exit code: 0, 1 after an error, 130 after an interruption from the keyboard.
     """
+    show_any_name()
     if _tracebacks_wanted():
         command()
         return 0

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from fgaseg_d2.regular_files import kind_of_file
+
 
 def import_user_module(name_or_file: str) -> ModuleType:
     """Import a module once in this process.
@@ -26,8 +28,9 @@ def import_user_module(name_or_file: str) -> ModuleType:
             sys.path.append("")
         return importlib.import_module(name_or_file)
     path = Path(name_or_file).expanduser().resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"--import {name_or_file}: there is no such file")
+    if (found := kind_of_file(path)) != "a file":
+        found = "there is no such file" if found == "nothing" else f"this is {found}, no file"
+        raise FileNotFoundError(f"--import {name_or_file}: {found}")
     # A name of its own, because the file may be called like a module that exists already.
     name = f"imported_{path.stem}"
     known = sys.modules.get(name)

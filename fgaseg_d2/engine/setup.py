@@ -14,6 +14,7 @@ from fgaseg_d2.data.build import check_train_datasets
 from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
+from fgaseg_d2.engine.streams import show_any_name
 from fgaseg_d2.engine.testing import check_test_sets
 
 
@@ -41,6 +42,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     check_datasets(cfg, args.eval_only)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
+    show_any_name("detectron2", "fgaseg_d2", "fvcore")
     return cfg
 
 

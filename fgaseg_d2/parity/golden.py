@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fgaseg_d2.regular_files import require_file
+
 CELL = 32  # the targets of a training step are square cells of this many pixels ...
 CELLS = 12  # ... and where that does not divide the picture, this many a side
 IGNORED = 255
@@ -60,8 +62,10 @@ def read_golden(path: Path) -> Golden:
     """Read a golden file.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: the file is none.
     """
+    require_file(path, "a golden file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)

@@ -12,6 +12,7 @@ from fgaseg_d2.parity.compare import Comparison
 from fgaseg_d2.parity.measure import reference_shapes
 from fgaseg_d2.parity.settings import Settings, translate
 from fgaseg_d2.reference_names import from_reference
+from fgaseg_d2.regular_files import require_file
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -27,8 +28,10 @@ def read_manifest(path: Path) -> Shapes:
         path: a JSON object, reference name -> shape.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: the file is no manifest.
     """
+    require_file(path, "a manifest")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         shapes = {str(name): tuple(map(int, shape)) for name, shape in content.items()}
