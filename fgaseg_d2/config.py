@@ -175,7 +175,7 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
     # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, the mIoU of Detectron2
     # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
-    # class a line; empty: the metadata's unseen_classes.
+    # class a line; empty: the metadata's fgaseg_d2["unseen_classes"].
     cfg.TEST.BOUNDARY_IOU = False
     cfg.TEST.OLD_MIOU_RULE = False
     cfg.TEST.UNSEEN_CLASSES = ""

@@ -1,29 +1,142 @@
-"""Reads the classes and the words of datasets that are registered in Detectron2."""
+"""Reads what the metadata of datasets that are registered in Detectron2 say of classes and words.
+
+Keys of this package stand together under one of its own, :data:`OWN_KEY`, because other projects
+use the same names with other meanings: their ``background_class`` is the index of the background,
+their ``unseen_classes`` may be numbers. Outside of it such a key is read only where it can mean
+nothing else.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import logging
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, KeysView, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from fgaseg_d2.class_lists import same_name
+from fgaseg_d2.class_lists import clean_class, listed, same_name
+
+if TYPE_CHECKING:
+    from fgaseg_d2.vocabulary import Vocabulary
+
+OWN_KEY = "fgaseg_d2"
+_OWN = ("vocabulary", "background_class", "unseen_classes")
 
 
-def metadata_vocabulary(metadata: Any) -> Any:
-    """The ``vocabulary`` of a registered dataset, None if it has none.
+def own_metadata(metadata: Any) -> Mapping[str, Any]:
+    """What a dataset's metadata say under the key of this package; empty where they do not.
+
+    Args:
+        metadata: the dataset's ``detectron2.data.Metadata``.
+
+    Raises:
+        ValueError: something else than keys that are known.
+    """
+    own = metadata.get(OWN_KEY)
+    if own is None:
+        return {}
+    where = f"the metadata {OWN_KEY} of dataset {metadata.get('name')!r}"
+    if not isinstance(own, Mapping):
+        raise ValueError(f"expected {where} to be a dict, got {own!r}; its keys are {_keys()}")
+    for key in own:
+        if key not in _OWN:
+            near = difflib.get_close_matches(str(key), _OWN, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"they are {_keys()}"
+            raise ValueError(f"expected keys of {where} that are known, got {key!r}; {hint}")
+    return own
+
+
+def class_names(metadata: Any) -> tuple[str, ...]:
+    """The ``stuff_classes`` of a dataset, empty where it has none.
+
+    Args:
+        metadata: its ``detectron2.data.Metadata``; the classes may be any sequence, a NumPy array
+            too.
+
+    Raises:
+        ValueError: not a sequence of names; the message has the dataset's.
+    """
+    return _names(metadata.get("stuff_classes"), "stuff_classes", metadata)
+
+
+def background_class(metadata: Any, classes: int, only_own: bool = False) -> int | None:
+    """From which index on every prediction counts as this class; None for predictions as they are.
+
+    Args:
+        metadata: the dataset's ``detectron2.data.Metadata``.
+        classes: how many it has.
+        only_own: leave out a key outside of :data:`OWN_KEY`. It is read where it names the last
+            class: to other projects that is the index of the background, and predictions of the
+            dataset's own classes stay as they are under either meaning.
+
+    Raises:
+        ValueError: not a whole number.
+    """
+    own = own_metadata(metadata).get("background_class")
+    if own is not None:
+        return whole_number(own, "background_class", metadata)
+    other = metadata.get("background_class")
+    is_last = isinstance(other, int) and other == classes - 1
+    return classes - 1 if is_last and not only_own else None
+
+
+def unseen_classes(metadata: Any) -> tuple[str, ...]:
+    """Names of the classes that training did not show; empty for no such split.
+
+    A key outside of :data:`OWN_KEY` is read if it names classes of the dataset.
+
+    Raises:
+        ValueError: not names.
+    """
+    own = own_metadata(metadata).get("unseen_classes")
+    if own is not None:
+        return _names(own, "unseen_classes", metadata)
+    other = metadata.get("unseen_classes")
+    if other is None:
+        return ()
+    try:
+        names = _names(other, "unseen_classes", metadata)
+    except ValueError:
+        names = None
+    if names is None or not set(names) <= set(class_names(metadata)):
+        _tell_ignored("unseen_classes", metadata, "it does not name classes of the dataset")
+        return ()
+    return names
+
+
+def metadata_vocabulary(metadata: Any, kind: type[Vocabulary]) -> Any:
+    """The words that stand for the classes of a registered dataset, None for none but the classes.
+
+    A ``vocabulary`` outside of :data:`OWN_KEY` is read if it is a Vocabulary, or can be read as a
+    word for each class.
 
     Args:
         metadata: a dataset's name, or its ``detectron2.data.Metadata``.
+        kind: the class Vocabulary.
 
     Raises:
         ValueError: unknown dataset, or one that names itself.
     """
-    metadata = _find_metadata(metadata) if isinstance(metadata, str) else metadata
-    words = metadata.get("vocabulary")
+    metadata = find_metadata(metadata)
+    own, other = own_metadata(metadata).get("vocabulary"), metadata.get("vocabulary")
+    words = other if own is None else own
     if isinstance(words, str) and words == metadata.get("name"):
         raise ValueError(f"expected words as the vocabulary of dataset {words!r}, got its own name")
-    return words
+    wanted = len(class_names(metadata))
+    if own is not None or words is None or isinstance(words, kind) or not wanted:
+        return words
+    reason = "it cannot be read as words"
+    with contextlib.suppress(ValueError, OSError, TypeError):
+        found = len(kind.coerce(words))
+        reason = f"it has {found} words for {wanted} classes"
+        may_be_more = background_class(metadata, wanted) is not None
+        # A single word may be anything, such as the name of something else.
+        is_name = found == 1 and isinstance(words, str)
+        if (found == wanted and not is_name) or (found > wanted and may_be_more):
+            return words
+    _tell_ignored("vocabulary", metadata, reason)
+    return None
 
 
 def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
@@ -35,14 +148,20 @@ def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
     Raises:
         ValueError: unknown dataset, or one without ``stuff_classes``.
     """
-    metadata = _find_metadata(metadata) if isinstance(metadata, str) else metadata
-    names = metadata.get("stuff_classes")
+    metadata = find_metadata(metadata)
+    names = class_names(metadata)
     if not names:
         raise ValueError(
             f"expected stuff_classes in the metadata of dataset {metadata.get('name')!r}, got none;"
             " set MetadataCatalog.get(name).stuff_classes to the list of its class names"
         )
-    return [tuple(name.split(", ")) for name in names]
+    classes = [tuple(name.split(", ")) for name in names]
+    try:
+        for one in classes:
+            clean_class(one)
+    except ValueError as error:
+        raise ValueError(f"dataset {metadata.get('name')!r}: stuff_classes: {error}") from None
+    return classes
 
 
 def first_names(classes: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -65,12 +184,69 @@ def is_dataset(words: object) -> bool:
     return isinstance(words, Metadata) or (isinstance(words, str) and words in DatasetCatalog)
 
 
-def _find_metadata(name: str) -> Any:
+def find_metadata(metadata: Any) -> Any:
+    """The metadata of a dataset's name; metadata as they are.
+
+    Raises:
+        ValueError: no dataset has this name.
+    """
+    if not isinstance(metadata, str):
+        return metadata
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
     known = sorted({*MetadataCatalog.list(), *DatasetCatalog.list()})
-    if name not in known:  # MetadataCatalog.get would silently make an empty entry
-        near = difflib.get_close_matches(name, known, n=1)
+    if metadata not in known:  # MetadataCatalog.get would silently make an empty entry
+        near = difflib.get_close_matches(metadata, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "register it before"
-        raise ValueError(f"expected the name of a registered dataset, got {name!r}; {hint}")
-    return MetadataCatalog.get(name)
+        raise ValueError(f"expected the name of a registered dataset, got {metadata!r}; {hint}")
+    return MetadataCatalog.get(metadata)
+
+
+def whole_number(value: Any, key: str, metadata: Any) -> int:
+    """Return a number of the metadata, which may be one of NumPy's.
+
+    Raises:
+        ValueError: not a whole number; the message has the dataset's name.
+    """
+    try:
+        number = int(value)
+        if number == value and not isinstance(value, (bool, str, bytes)):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(
+        f"dataset {metadata.get('name')!r}: expected {key} to be a whole number, got {value!r}; "
+        "correct the metadata"
+    )
+
+
+def _names(names: Any, key: str, metadata: Any) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    found: tuple[Any, ...] = (None,)
+    # What is read once only would be empty the next time.
+    if not isinstance(names, Iterator):
+        with contextlib.suppress(TypeError, ValueError):
+            found = tuple(names) if isinstance(names, KeysView) else listed(names, key)
+    if not all(isinstance(name, str) for name in found):
+        shown = " ".join(repr(names).split())
+        raise ValueError(
+            f"dataset {metadata.get('name')!r}: expected {key} as a list of names, got "
+            f"{shown[:80]} ({type(names).__name__}); correct the metadata"
+        )
+    # NumPy's strings are written as themselves into files.
+    return tuple(map(str, found))
+
+
+def _tell_ignored(key: str, metadata: Any, reason: str) -> None:
+    from detectron2.utils.logger import log_first_n
+
+    message = (
+        f"dataset {metadata.get('name')!r}: its metadata {key} is left out as another project's: "
+        f"{reason}. If it was meant for this one, set {OWN_KEY}={{{key!r}: ...}}"
+    )
+    log_first_n(logging.WARNING, message, key="message")
+
+
+def _keys() -> str:
+    return ", ".join(map(repr, _OWN))

@@ -208,8 +208,8 @@ class Vocabulary:
     def from_metadata(cls, metadata: Any, all_names: bool = False) -> Vocabulary:
         """Take the words of a dataset that is registered in Detectron2.
 
-        They are its ``vocabulary``, which may be whatever :meth:`coerce` takes, or, where it has
-        none, its ``stuff_classes``.
+        They are the "vocabulary" of its metadata ``fgaseg_d2``, which may be whatever
+        :meth:`coerce` takes, or, where it has none, its ``stuff_classes``.
 
         Args:
             metadata: a dataset's name, or its ``detectron2.data.Metadata``.
@@ -223,7 +223,7 @@ class Vocabulary:
         Raises:
             ValueError: unknown dataset, or one without words.
         """
-        words = metadata_words.metadata_vocabulary(metadata)
+        words = metadata_words.metadata_vocabulary(metadata, cls)
         if isinstance(words, str) and words in class_lists.benchmark_names():
             return cls.from_benchmark(words, all_names)
         if words is not None:

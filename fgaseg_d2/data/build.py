@@ -13,6 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from fgaseg_d2.data.dataset_words import training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
 from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.occurrence import warn_of_missing_classes
 from fgaseg_d2.data.parallel import end_with_parent
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from fgaseg_d2.vocabulary import Vocabulary
@@ -170,7 +171,7 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
 
     Raises:
         ValueError: no dataset, or one that cannot be used.
-        FileNotFoundError: as the datasets' own loading functions say.
+        FileNotFoundError: as the datasets' own loading functions say, or a label file is missing.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         raise ValueError(
@@ -183,6 +184,7 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
         records = dataset_records(name)
         logger.info("%s: %d samples to train on", name, len(records))
         mapper = SemanticMapper(cfg, name, is_train=True)
+        warn_of_missing_classes(mapper.labels, records)
         samples = MapDataset(DatasetFromList(records, copy=False), mapper)
         groups.setdefault(mapper.vocabulary, []).append(samples)
     if len(groups) > 1:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
 
-from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_label
-from fgaseg_d2.files import read_image
+from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
+from fgaseg_d2.data.occurrence import missing_classes
+from fgaseg_d2.data.pair_sizes import Found, check_pair
+from fgaseg_d2.files import read_picture
+from fgaseg_d2.orientation import UPRIGHT
 
 _SHOWN = 20  # problems in a report
 
@@ -25,6 +30,7 @@ class Report:
         occurs: pictures in which each class is, K.
         ignored: pixels of no class.
         problems: one line for each file that cannot be used.
+        tagged_pictures, tagged_labels: files with an orientation tag, which is applied.
     """
 
     labels: LabelSpec
@@ -33,6 +39,8 @@ class Report:
     occurs: np.ndarray
     ignored: int
     problems: list[str]
+    tagged_pictures: int = 0
+    tagged_labels: int = 0
 
     def text(self) -> str:
         """The report for people."""
@@ -46,9 +54,13 @@ class Report:
         for index, name in enumerate(names):
             share = f"{self.pixels[index] / total:8.2%} of the pixels"
             lines.append(f"{index:5d}  {name:{width}} {share}, in {self.occurs[index]} pictures")
-        missing = int((self.occurs == 0).sum())
-        if missing:
-            lines.append(f"  {missing} classes occur in no picture")
+        if missing := missing_classes(self.labels, self.pixels.tolist(), self.ignored):
+            lines.append(f"  {missing}")
+        if self.tagged_pictures or self.tagged_labels:
+            lines.append(
+                f"  orientation tags, which are applied: {self.tagged_pictures} pictures, "
+                f"{self.tagged_labels} label files"
+            )
         lines += [f"  error: {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  error: {len(self.problems) - _SHOWN} more files")
@@ -69,10 +81,11 @@ def check_dataset(name: str) -> Report:
     records = dataset_records(name)
     pixels, occurs = (np.zeros(len(labels.classes), np.int64) for _ in range(2))
     ignored, problems = 0, []
+    tagged: Counter[str] = Counter()
     for record in tqdm(records, desc=name, unit="picture", disable=None):
         try:
-            label = _checked_label(record, labels)
-        except (ValueError, FileNotFoundError) as error:
+            label = _checked_label(record, labels, tagged)
+        except (ValueError, OSError) as error:
             problems.append(" ".join(str(error).split()))
             continue
         known = label[label != labels.ignore_label]
@@ -80,16 +93,20 @@ def check_dataset(name: str) -> Report:
         pixels += counts
         occurs += counts > 0
         ignored += label.size - known.size
-    return Report(labels, len(records), pixels, occurs, ignored, problems)
+    return Report(
+        *(labels, len(records), pixels, occurs, ignored, problems),
+        tagged_pictures=tagged["picture"],
+        tagged_labels=tagged["label"],
+    )
 
 
-def _checked_label(record: dict, labels: LabelSpec) -> np.ndarray:
-    label = read_label(record["sem_seg_file_name"])
-    labels.check(label, record["sem_seg_file_name"])
-    size = read_image(PathManager.get_local_path(record["file_name"])).shape[:2]
-    if size != label.shape:
-        raise ValueError(
-            f"picture {record['file_name']} has {size[0]} x {size[1]} pixels (height x width), but "
-            f"its label file {label.shape[0]} x {label.shape[1]}; both must be equal"
-        )
+def _checked_label(record: dict, labels: LabelSpec, tagged: Counter[str]) -> np.ndarray:
+    """Read a pair of files and count their orientation tags."""
+    name, label_file = (os.fsdecode(record[key]) for key in ("file_name", "sem_seg_file_name"))
+    label, label_tag = read_tagged_label(label_file)
+    tagged["label"] += label_tag != UPRIGHT
+    labels.check(label, label_file)
+    image, tag = read_picture(PathManager.get_local_path(name))
+    tagged["picture"] += tag != UPRIGHT
+    check_pair(Found(name, image.shape[:2], tag), Found(label_file, label.shape, label_tag))
     return label

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
+from fgaseg_d2 import metadata_words
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -84,8 +85,9 @@ def _chosen_words(cfg: CfgNode, dataset_name: str) -> Any:
 
 def _check_fit(vocabulary: Vocabulary, labels: LabelSpec, words: Any) -> None:
     """Every channel of the scores is a class of the labels, or one of the background's words."""
-    background = MetadataCatalog.get(labels.dataset_name).get("background_class")
     count, wanted = len(vocabulary), len(labels.classes)
+    metadata = MetadataCatalog.get(labels.dataset_name)
+    background = metadata_words.background_class(metadata, wanted, only_own=bool(words))
     fits = count == wanted if background is None else count > background
     if fits:
         return

@@ -93,7 +93,7 @@ def register_folders(
         stuff_classes=classes,
         stuff_colors=[tuple(map(int, colour)) for colour in class_colors(len(classes))],
         ignore_label=ignore_label,
-        vocabulary=words,
+        fgaseg_d2={"vocabulary": words},
         image_root=str(loader.images),
         sem_seg_root=str(loader.labels),
     )

@@ -1,16 +1,21 @@
 """Registered semantic-segmentation datasets: their classes, their records, their label files."""
 
 import difflib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from fgaseg_d2 import metadata_words
 from fgaseg_d2.files import pillow_errors
+from fgaseg_d2.orientation import load_upright, upright_size
+from fgaseg_d2.regular_files import kind_of_file, require_file
 
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.
@@ -40,25 +45,29 @@ class LabelSpec:
                 65535 where 255 is a class.
 
         Raises:
-            ValueError: not registered, no classes, or the ignore label is one of the classes.
+            ValueError: not registered, no classes, or an ignore label that is no whole number or
+                one of the classes.
         """
         require_registered(dataset_name)
         metadata = MetadataCatalog.get(dataset_name)
-        classes = tuple(metadata.get("stuff_classes") or ())
+        classes = metadata_words.class_names(metadata)
         if not classes:
             raise ValueError(
                 f"dataset {dataset_name!r} has no stuff_classes; give it some with "
                 f"MetadataCatalog.get({dataset_name!r}).set(stuff_classes=[...])"
             )
         default = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
-        ignore_label = metadata.get("ignore_label", default)
+        ignore_label = metadata.get("ignore_label")
+        if ignore_label is None:
+            ignore_label = default
+        ignore_label = metadata_words.whole_number(ignore_label, "ignore_label", metadata)
         if ignore_label != outside_classes(ignore_label, len(classes)):
             raise ValueError(
                 f"dataset {dataset_name!r} has the ignore_label {ignore_label}, but that is one of "
                 f"its {len(classes)} classes (0 .. {len(classes) - 1}); set another, such as "
                 f"{WIDE_IGNORE_LABEL} in 16-bit label files"
             )
-        return cls(dataset_name, classes, int(ignore_label))
+        return cls(dataset_name, classes, ignore_label)
 
     def check(self, label: np.ndarray, file_name: str) -> None:
         """Raise a ValueError unless every value is a class or the ignore label.
@@ -113,7 +122,8 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
         most: only the first, this many; 0 for all.
 
     Returns:
-        Dicts that all have ``file_name`` and ``sem_seg_file_name``.
+        Dicts that all have ``file_name`` and ``sem_seg_file_name``, text or path objects as the
+        dataset gives them: other evaluators look pictures up by these.
 
     Raises:
         ValueError: not registered, empty, a record without one of the two, or a negative number.
@@ -128,18 +138,28 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
     if not records:
         raise ValueError(f"dataset {dataset_name!r} is empty; check the folders it was made from")
     for position, record in enumerate(records):
-        for key in ("file_name", "sem_seg_file_name"):
-            if not record.get(key):
-                raise ValueError(
-                    f"dataset {dataset_name!r}: record {position} "
-                    f"({record.get('file_name', 'no file_name')}) has no {key}; every picture "
-                    "needs a label file for semantic segmentation"
-                )
+        _check_record(record, f"dataset {dataset_name!r}: record {position}")
     return records[: most or None]
 
 
-def read_label(file_name: str) -> np.ndarray:
+def _check_record(record: Any, where: str) -> None:
+    if not isinstance(record, Mapping):
+        raise ValueError(f"{where}: expected a dict, got {record!r}")
+    for key in ("file_name", "sem_seg_file_name"):
+        found = record.get(key)
+        if found is None or found == "":
+            raise ValueError(
+                f"{where} ({record.get('file_name', 'no file_name')}) has no {key}; every picture "
+                "needs a label file for semantic segmentation"
+            )
+        if not isinstance(found, (str, bytes, os.PathLike)):
+            raise ValueError(f"{where}: expected {key} as a path, got {found!r}")
+
+
+def read_label(file_name: str | os.PathLike[str]) -> np.ndarray:
     """Read a label file without converting its values: palette indices and 16 bits survive.
+
+    An orientation tag is applied, as it is to pictures.
 
     Args:
         file_name: one-channel PNG or TIFF of 1, 8, 16 or 32 bits.
@@ -151,18 +171,23 @@ def read_label(file_name: str) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: not an image, damaged, or of more than one channel.
     """
+    return read_tagged_label(file_name)[0]
+
+
+def read_tagged_label(file_name: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """Read a label file as :func:`read_label` does, with the orientation that it had (1: none)."""
     with _opened(file_name) as image:
-        label = np.asarray(image)
+        label, tag = load_upright(image)
     if label.ndim != 2 or label.dtype.kind not in "biu":
         raise ValueError(
             f"{file_name}: expected a label file of one integer channel, got {label.dtype} of "
             f"shape {label.shape}; convert colours to class indices as in docs/OWN_DATASET.md"
         )
-    return label.astype(np.int32)
+    return label.astype(np.int32), tag
 
 
-def label_size(file_name: str) -> tuple[int, int]:
-    """Height and width of a label file in pixels, read from its header.
+def label_size(file_name: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width in pixels that :func:`read_label` will find.
 
     Args:
         file_name: PNG or TIFF.
@@ -171,22 +196,24 @@ def label_size(file_name: str) -> tuple[int, int]:
         FileNotFoundError: no such file.
         ValueError: not an image.
     """
+    return tagged_label_size(file_name)[0]
+
+
+def tagged_label_size(file_name: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
+    """Height and width as :func:`label_size` gives them, with the file's orientation (1: none)."""
     with _opened(file_name) as image:
-        width, height = image.size
-    return height, width
+        return upright_size(image)
 
 
 @contextmanager
-def _opened(file_name: str) -> Iterator[Image.Image]:
+def _opened(file_name: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open a label file; what goes wrong meanwhile becomes one line that names it."""
-    try:
-        with (
-            pillow_errors("label file", file_name),
-            PathManager.open(file_name, "rb") as stream,
-            Image.open(stream) as image,
-        ):
+    with pillow_errors("label file", file_name):
+        path = PathManager.get_local_path(os.fsdecode(file_name))
+        if kind_of_file(path) == "nothing":
+            raise FileNotFoundError(
+                f"label file {file_name} does not exist; check the folder of the dataset"
+            )
+        require_file(path, "a label file", "check the folder of the dataset")
+        with Image.open(path) as image:
             yield image
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"label file {file_name} does not exist; check the folder of the dataset"
-        ) from None

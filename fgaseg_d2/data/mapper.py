@@ -1,6 +1,7 @@
 """A sample of a registered dataset -> the dict that the model takes, augmented in training."""
 
 import copy
+import os
 
 import numpy as np
 import torch
@@ -12,12 +13,16 @@ from fgaseg_d2.data.inputs import PictureInput, Step, evaluation_augmentations, 
 from fgaseg_d2.data.labels import (
     DEFAULT_IGNORE_LABEL,
     LabelSpec,
-    label_size,
     outside_classes,
-    read_label,
+    read_tagged_label,
+    tagged_label_size,
 )
-from fgaseg_d2.files import read_image
+from fgaseg_d2.data.pair_sizes import Found, check_pair, check_record
+from fgaseg_d2.files import read_picture
 from fgaseg_d2.vocabulary import Vocabulary
+
+# What a model reads in its input as requests. In a record of a dataset they mean something else.
+_REQUESTS = ("output", "scale")
 
 
 class SemanticMapper:
@@ -106,20 +111,31 @@ class SemanticMapper:
             ValueError: a file is damaged, sizes differ, or a label value is out of range.
         """
         record = copy.copy(record)
-        image = read_image(PathManager.get_local_path(record["file_name"]))
-        _check_sizes(record, image.shape[:2])
-        record["height"], record["width"] = image.shape[:2]
+        for key in _REQUESTS:
+            record.pop(key, None)
+        name = os.fsdecode(record["file_name"])
+        image, tag = read_picture(PathManager.get_local_path(name))
+        height, width = image.shape[:2]
+        picture = Found(name, (height, width), tag)
+        check_record(picture, record)
+        record["height"], record["width"] = height, width
         if self.vocabulary is not None:
             record["vocabulary"] = self.vocabulary
         if self.is_train:
-            label_file = record["sem_seg_file_name"]
-            record["image"], record["sem_seg"] = self._augment(image, label_file)
-        else:
-            record["image"] = self.prepare(image)
+            label_file = os.fsdecode(record["sem_seg_file_name"])
+            record["image"], record["sem_seg"] = self._augment(image, picture, label_file)
+            return record
+        if "sem_seg_file_name" in record:
+            label_file = os.fsdecode(record["sem_seg_file_name"])
+            check_pair(picture, Found(label_file, *tagged_label_size(label_file)))
+        record["image"] = self.prepare(image)
         return record
 
-    def _augment(self, image: np.ndarray, label_file: str) -> tuple[torch.Tensor, torch.Tensor]:
-        label = read_label(label_file)
+    def _augment(
+        self, image: np.ndarray, picture: Found, label_file: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        label, tag = read_tagged_label(label_file)
+        check_pair(picture, Found(label_file, label.shape, tag))
         self.labels.check(label, label_file)
         inner_ignore = geometry_ignore(self.labels)
         label[label == self.labels.ignore_label] = inner_ignore
@@ -133,18 +149,3 @@ class SemanticMapper:
 def geometry_ignore(labels: LabelSpec) -> int:
     """Value of ignored pixels while a label is transformed: 255, or beyond it if 255 is a class."""
     return outside_classes(DEFAULT_IGNORE_LABEL, len(labels.classes))
-
-
-def _check_sizes(record: dict, size: tuple[int, int]) -> None:
-    """Compare a picture's height and width with its record and its label file."""
-    stated = (record.get("height", size[0]), record.get("width", size[1]))
-    found = {"its dataset record": stated}
-    if "sem_seg_file_name" in record:
-        name = record["sem_seg_file_name"]
-        found[f"its label file {name}"] = label_size(name)
-    for where, other in found.items():
-        if tuple(other) != tuple(size):
-            raise ValueError(
-                f"picture {record['file_name']} has {size[0]} x {size[1]} pixels (height x width), "
-                f"but {where} says {other[0]} x {other[1]}; both must be equal"
-            )

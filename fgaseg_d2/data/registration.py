@@ -9,6 +9,7 @@ from fgaseg_d2.class_lists import read_benchmark
 from fgaseg_d2.data.benchmarks import BENCHMARKS, Benchmark
 from fgaseg_d2.data.catalog import datasets_root, replace_dataset
 from fgaseg_d2.data.pairs import paired_files
+from fgaseg_d2.metadata_words import OWN_KEY
 from fgaseg_d2.visualization import class_colors
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,18 @@ def register_benchmarks(root: str | os.PathLike | None = None) -> None:
     root = datasets_root(root)
     for benchmark in BENCHMARKS.values():
         classes = evaluated_classes(benchmark)
+        own: dict[str, str | int] = {"vocabulary": benchmark.vocabulary}
+        if benchmark.background_class is not None:
+            own["background_class"] = benchmark.background_class
         metadata = {
             "stuff_classes": classes,
             "stuff_colors": benchmark_colours(benchmark, len(classes)),
             "ignore_label": benchmark.ignore_label,
-            "vocabulary": benchmark.vocabulary,
             "benchmark": benchmark.name,
+            OWN_KEY: own,
         }
         if benchmark.background_class is not None:
+            # To other projects: the index of the background.
             metadata["background_class"] = benchmark.background_class
         for split, files in benchmark.splits.items():
             replace_dataset(

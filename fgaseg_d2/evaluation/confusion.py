@@ -49,7 +49,8 @@ def check_classes(values: np.ndarray, classes: int, what: str) -> None:
         if not 0 <= value < classes:
             raise ValueError(
                 f"{what}: expected classes 0 .. {classes - 1}, got {value}; the words that were "
-                "looked for must match the classes that are evaluated (or set background_class)"
+                "looked for must match the classes that are evaluated (or say from which on they "
+                "are background, in the metadata fgaseg_d2={'background_class': ...})"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +26,13 @@ class SegmentationEvaluator(DatasetEvaluator):
     Unlike that it takes labels as well as scores, knows classes that count as background, finds
     label values that are neither class nor ignore label, and notices pictures that come twice or
     never.
+
+    Attributes:
+        takes_labels: True; a model is asked for scores at the picture's size only where some
+            evaluator does not say so of itself.
     """
+
+    takes_labels = True
 
     def __init__(
         self,
@@ -67,7 +74,7 @@ class SegmentationEvaluator(DatasetEvaluator):
             ValueError: a label file, a prediction or a picture that does not belong here.
         """
         for item, output in zip(inputs, outputs, strict=True):
-            name = item["file_name"]
+            name = os.fsdecode(item["file_name"])
             prediction = self.truth.evaluated(_labels(output))
             check_classes(prediction, len(self.truth.labels.classes), f"{name}: prediction")
             self.tally.add(name, prediction, self.truth.read(name))
@@ -95,6 +102,8 @@ class SegmentationEvaluator(DatasetEvaluator):
                 *(self.truth.labels.dataset_name, len(missing), len(self.truth.files)),
                 min(missing),
             )
+        if absent := self.tally.missing_classes(self.truth):
+            logger.warning("%s: %s", self.truth.labels.dataset_name, absent)
         if self.writer is not None:
             self.writer.finish(self.tally.pictures)
         return OrderedDict(sem_seg=self.tally.results(self.truth))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageDraw, ImageFont
 
-from fgaseg_d2.data.labels import LabelSpec
+from fgaseg_d2.data.labels import LabelSpec, tagged_label_size
+from fgaseg_d2.data.pair_sizes import Found, check_pair
 from fgaseg_d2.evaluation.predictions import SavedPredictions
 from fgaseg_d2.evaluation.worst import Counts, read_pair
-from fgaseg_d2.files import read_image
+from fgaseg_d2.files import read_picture
 from fgaseg_d2.legend import LegendEntry, add_legend
 from fgaseg_d2.visualization import default_colors, draw_overlay
 
@@ -194,13 +197,10 @@ class Gallery:
     def _panels(self, position: int, index: int | None) -> list[np.ndarray]:
         """Picture, truth, prediction and errors at the size of a panel, uint8, RGB."""
         name = self.counts.pictures[position]
-        picture = read_image(name)
+        picture, tag = read_picture(PathManager.get_local_path(name))
         truth, prediction = read_pair(self.saved, name)
-        if picture.shape[:2] != truth.shape:
-            raise ValueError(
-                f"expected picture {name} in the size of its label, {truth.shape} (height, width), "
-                f"got {picture.shape[:2]}; predict again"
-            )
+        label = self.saved.truth.files[name]
+        check_pair(Found(name, picture.shape[:2], tag), Found(label, *tagged_label_size(label)))
         ratio = self.size / max(truth.shape)
         size = (max(1, round(truth.shape[1] * ratio)), max(1, round(truth.shape[0] * ratio)))
         smooth = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
@@ -229,9 +229,13 @@ def dataset_colours(labels: LabelSpec) -> np.ndarray:
         K x 3, uint8, RGB.
     """
     if labels.dataset_name in DatasetCatalog:
-        colours = MetadataCatalog.get(labels.dataset_name).get("stuff_colors") or ()
-        if len(colours) == len(labels.classes):
-            return np.array(colours, np.uint8)
+        colours = MetadataCatalog.get(labels.dataset_name).get("stuff_colors")
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            found = np.array(colours, float)
+            fits = found.shape == (len(labels.classes), 3)
+            # Other projects also keep colours in 0 .. 1, or of things besides.
+            if fits and (found == found.astype(np.uint8)).all() and found.max(initial=0) > 1:
+                return found.astype(np.uint8)
     return default_colors(labels.classes)
 
 

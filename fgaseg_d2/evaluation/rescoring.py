@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 from fgaseg_d2 import class_lists
-from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes, read_label
+from fgaseg_d2.data.labels import (
+    DEFAULT_IGNORE_LABEL,
+    LabelSpec,
+    outside_classes,
+    read_tagged_label,
+)
+from fgaseg_d2.data.pair_sizes import Found, check_prediction
 from fgaseg_d2.evaluation.predictions import (
     INDEX,
     SavedPredictions,
@@ -19,6 +26,8 @@ from fgaseg_d2.evaluation.report import Evaluation
 from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 
 def truth_from_folder(
@@ -110,9 +119,16 @@ def score(
             f"{len(missing)} of {len(saved.files)} predictions do not exist: {shortened(missing)}"
         )
     for picture in progress(saved.files):
-        path = saved.files[picture]
-        tally.add(str(path), truth.evaluated(read_label(str(path))), truth.read(picture))
+        path = str(saved.files[picture])
+        prediction, tag = read_tagged_label(path)
+        true, true_tag = truth.read_tagged(picture)
+        check_prediction(
+            Found(path, prediction.shape, tag), Found(truth.files[picture], true.shape, true_tag)
+        )
+        tally.add(path, truth.evaluated(prediction), true)
     name, results = truth.labels.dataset_name, tally.results(truth)
+    if absent := tally.missing_classes(truth):
+        logger.warning("%s: %s", name, absent)
     return Evaluation(
         name, results, len(tally.pictures), saved.pictures, saved.run, tally.per_class(truth)
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fgaseg_d2.data.occurrence import missing_classes
 from fgaseg_d2.evaluation import metrics
 from fgaseg_d2.evaluation.confusion import boundary_counts, confusion_matrix
 from fgaseg_d2.evaluation.truth import GroundTruth
@@ -44,6 +45,7 @@ class Tally:
     extras: Extras = NO_EXTRAS
     matrix: np.ndarray = field(init=False)
     boundary: np.ndarray = field(init=False)
+    ignored: int = field(init=False, default=0)
     pictures: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,7 +68,9 @@ class Tally:
             raise _twice(picture)
         arguments = (prediction, truth, self.classes, self.ignore_label)
         try:
-            self.matrix += confusion_matrix(*arguments)
+            counts = confusion_matrix(*arguments)
+            self.matrix += counts
+            self.ignored += truth.size - int(counts.sum())
             if self.extras.boundary_iou:
                 self.boundary += boundary_counts(*arguments)
         except ValueError as error:
@@ -85,6 +89,7 @@ class Tally:
                 raise _twice(min(both))
             total.matrix += other.matrix
             total.boundary += other.boundary
+            total.ignored += other.ignored
             total.pictures |= other.pictures
         return total
 
@@ -112,6 +117,10 @@ class Tally:
         if truth.unseen_classes:
             results |= metrics.split_mious(self.matrix, truth.unseen_indices)
         return {name: float(value) for name, value in results.items()}
+
+    def missing_classes(self, truth: GroundTruth) -> str:
+        """Say which classes no label shows, "" where all occur."""
+        return missing_classes(truth.labels, self.matrix.sum(0).tolist(), self.ignored)
 
     def per_class(self, truth: GroundTruth) -> list[dict[str, Any]]:
         """One row a class, in the order of their indices; figures in percent, NaN for none."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from fgaseg_d2 import class_sources
-from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_label
+from fgaseg_d2 import class_sources, metadata_words
+from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class GroundTruth:
         """Take a registered dataset.
 
         Args:
-            dataset_name: name in the DatasetCatalog. Its metadata may have ``background_class``
-                and ``unseen_classes`` besides what every dataset has.
+            dataset_name: name in the DatasetCatalog. Its metadata ``fgaseg_d2`` may have
+                "background_class" and "unseen_classes".
             unseen_classes: takes the place of the metadata's; "a,b" or a file with one a line.
             most: only the first pictures, this many; 0 for all.
 
@@ -66,16 +66,19 @@ class GroundTruth:
         metadata = MetadataCatalog.get(dataset_name)
         files: dict[str, str] = {}
         for record in dataset_records(dataset_name, most):
-            if record["file_name"] in files:
+            picture = os.fsdecode(record["file_name"])
+            if picture in files:
                 raise ValueError(
-                    f"dataset {dataset_name!r} lists {record['file_name']} twice; every picture "
-                    "must be there once"
+                    f"dataset {dataset_name!r} lists {picture} twice; every picture must be there "
+                    "once"
                 )
-            files[record["file_name"]] = record["sem_seg_file_name"]
-        unseen = metadata.get("unseen_classes") or ()
+            files[picture] = os.fsdecode(record["sem_seg_file_name"])
         if unseen_classes:
             unseen = read_unseen_classes(unseen_classes)
-        return cls(labels, files, metadata.get("background_class"), tuple(unseen))
+        else:
+            unseen = metadata_words.unseen_classes(metadata)
+        background = metadata_words.background_class(metadata, len(labels.classes))
+        return cls(labels, files, background, unseen)
 
     @property
     def unseen_indices(self) -> list[int]:
@@ -83,13 +86,18 @@ class GroundTruth:
         return [i for i, name in enumerate(self.labels.classes) if name in self.unseen_classes]
 
     def read(self, picture: str) -> np.ndarray:
+        """Read the true labels of a picture, H x W int32; see :meth:`read_tagged`."""
+        return self.read_tagged(picture)[0]
+
+    def read_tagged(self, picture: str) -> tuple[np.ndarray, int]:
         """Read the true labels of a picture.
 
         Args:
             picture: its name in :attr:`files`.
 
         Returns:
-            H x W int32, classes and the ignore label.
+            H x W int32, classes and the ignore label, upright; and the orientation that the file
+            had, 1 for none.
 
         Raises:
             FileNotFoundError: no such label file.
@@ -103,9 +111,9 @@ class GroundTruth:
                 f"picture {picture} is not in the dataset {self.labels.dataset_name!r}; evaluate "
                 "on the pictures that its loading function lists"
             ) from None
-        label = read_label(file_name)
+        label, tag = read_tagged_label(file_name)
         self.labels.check(label, file_name)
-        return label
+        return label, tag
 
     def evaluated(self, prediction: np.ndarray) -> np.ndarray:
         """Turn predicted into evaluated classes, H x W: several of them may be background."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fgaseg_d2.data.labels import read_label
+from fgaseg_d2.data.labels import read_tagged_label
+from fgaseg_d2.data.pair_sizes import Found, check_prediction
 from fgaseg_d2.evaluation.predictions import SavedPredictions
 
 
@@ -23,13 +24,13 @@ def read_pair(saved: SavedPredictions, picture: str) -> tuple[np.ndarray, np.nda
         ValueError: a damaged label file, a value that is no class, or two sizes.
     """
     file_name = str(saved.files[picture])
-    truth, prediction = saved.truth.read(picture), read_label(file_name)
+    truth, truth_tag = saved.truth.read_tagged(picture)
+    prediction, tag = read_tagged_label(file_name)
     saved.truth.labels.check(prediction, file_name)
-    if truth.shape != prediction.shape:
-        raise ValueError(
-            f"expected {truth.shape[0]} x {truth.shape[1]} pixels (height x width), as its truth, "
-            f"got {prediction.shape[0]} x {prediction.shape[1]} in {file_name}; predict again"
-        )
+    check_prediction(
+        Found(file_name, prediction.shape, tag),
+        Found(saved.truth.files[picture], truth.shape, truth_tag),
+    )
     return truth, prediction
 
 

@@ -35,7 +35,9 @@ def test_many_classes_predicted_fewer_evaluated(tmp_path):
     records = records_of(tmp_path, truth)
     scores = torch.nn.functional.one_hot(torch.as_tensor(prediction), 59).permute(2, 0, 1)
     meta = {"stuff_classes": [f"c{i}" for i in range(20)] + ["background"], "ignore_label": 255}
-    with datasets.registered("collapse", records, **meta, background_class=20) as name:
+    with datasets.registered(
+        "collapse", records, **meta, fgaseg_d2={"background_class": 20}
+    ) as name:
         truths = GroundTruth.from_metadata(name)
         evaluator = SegmentationEvaluator(truths, Extras(boundary_iou=True))
         evaluator.process(records, [{"sem_seg": scores.float()}])
@@ -145,12 +147,3 @@ def test_unseen_classes_of_metadata_and_configuration(tmp_path):
         assert results["seen_mIoU"] == 50 and results["unseen_mIoU"] == 75
         with pytest.raises(ValueError, match="unseen classes of 'split', got 'dgo'; did .*'dog'"):
             GroundTruth.from_metadata(name, "dgo")
-
-
-def test_a_background_class_that_is_none(tmp_path):
-    records = records_of(tmp_path, np.zeros((2, 3), np.uint8))
-    with (
-        datasets.registered("bad_background", records, background_class=4) as name,
-        pytest.raises(ValueError, match="background_class 4, but its 4 stuff_classes are 0 .. 3"),
-    ):
-        GroundTruth.from_metadata(name)

@@ -17,9 +17,10 @@ from fgaseg_d2.data.preparation.outcomes import (
     told,
 )
 from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers
-from fgaseg_d2.data.preparation.raw_files import picture_size, read_png
+from fgaseg_d2.data.preparation.raw_files import check_orientation, read_png, tagged_picture_size
 from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
 from fgaseg_d2.data.preparation.value_table import ValueTable
+from fgaseg_d2.orientation import UPRIGHT
 
 # Pillow has called PNGs of 16 bits by several names.
 _MODES = {8: ("L",), 16: ("I;16", "I", "I;16B")}
@@ -75,14 +76,16 @@ def _listing(family: Family, root: Path, split: str) -> Listing:
 
 def _check(family: Family, sample: Sample) -> Outcome:
     problems = []
-    size = None
+    size, tag = None, UPRIGHT
     try:
-        size = picture_size(sample.picture)
+        size, tag = tagged_picture_size(sample.picture)
     except (ValueError, OSError) as error:
         problems.append(str(error))
     for name, table in family.tables.items():
         try:
             _check_label(sample.labels[name], table, size)
+            if size is not None:
+                check_orientation(sample.picture, sample.labels[name], size, tag)
         except (ValueError, OSError) as error:
             problems.append(str(error))
     return Outcome(problems=tuple(problems))

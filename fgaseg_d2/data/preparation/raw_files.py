@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fgaseg_d2.data.pair_sizes import Found, check_pair
 from fgaseg_d2.files import pillow_errors
+from fgaseg_d2.orientation import load_upright, read_tag, swaps_sides
+from fgaseg_d2.regular_files import kind_of_file
 
 _ADVICE = "unpack or download it anew"
 # What Windows leaves in folders; macOS and Linux begin such names with a dot.
@@ -67,6 +70,7 @@ def read_ids(path: Path) -> tuple[list[str], list[str]]:
     Raises:
         FileNotFoundError, ValueError: no such file, or no list.
     """
+    check_not_empty(path, "list of ids")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -94,7 +98,7 @@ def read_png(path: Path, modes: tuple[str, ...], what: str) -> np.ndarray:
         what: the expected encoding in words.
 
     Returns:
-        H x W or H x W x 3, uint8 or, where a mode says so, wider.
+        H x W or H x W x 3, uint8 or, where a mode says so, wider; upright.
 
     Raises:
         FileNotFoundError, ValueError: no such file, a damaged one, or of another mode.
@@ -103,7 +107,8 @@ def read_png(path: Path, modes: tuple[str, ...], what: str) -> np.ndarray:
     with pillow_errors("label file", path, _ADVICE), Image.open(path) as image:
         image.verify()  # decoding does not look at the checksums of the pixels
     with pillow_errors("label file", path, _ADVICE), Image.open(path) as image:
-        kind, mode, array = image.format, image.mode, np.asarray(image)
+        kind, mode = image.format, image.mode
+        array, _ = load_upright(image)
     if kind != "PNG":
         raise ValueError(
             f"{path}: expected a PNG, got {kind}, which may have changed the labels; {_ADVICE}"
@@ -117,7 +122,16 @@ def read_png(path: Path, modes: tuple[str, ...], what: str) -> np.ndarray:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width of a whole picture.
+    """Height and width of a whole picture as it is stored.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or a damaged one.
+    """
+    return tagged_picture_size(path)[0]
+
+
+def tagged_picture_size(path: Path) -> tuple[tuple[int, int], int]:
+    """Height and width of a whole picture as it is stored, and its orientation (1: none).
 
     Raises:
         FileNotFoundError, ValueError: no such file, or a damaged one.
@@ -128,12 +142,31 @@ def picture_size(path: Path) -> tuple[int, int]:
         # Decoding a JPEG at an eighth of its size finds a cut one too, in a third of the time.
         image.draft("L", (1, 1))
         image.load()
-    return height, width
+        tag = read_tag(image)
+    return (height, width), tag
+
+
+def check_orientation(path: Path, label: Path, shape: tuple[int, int], tag: int) -> None:
+    """Find what readers of a picture and its label would refuse because of an orientation tag.
+
+    Args:
+        path: of the picture.
+        label: its label file, which has no tag.
+        shape: height and width of the label, those of the picture as it is stored.
+        tag: of the picture, 1 for none.
+
+    Raises:
+        ValueError: the label does not fit the picture when that is upright.
+    """
+    height, width = shape
+    upright = (width, height) if swaps_sides(tag) else (height, width)
+    check_pair(Found(str(path), upright, tag), Found(str(label), (height, width)))
 
 
 def check_not_empty(path: Path, what: str) -> None:
     """Raise a FileNotFoundError or ValueError if there is no such file, or nothing in it."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a {what}, found nothing; {_ADVICE}")
-    if path.is_file() and path.stat().st_size == 0:
+    found = kind_of_file(path)
+    if found != "a file":
+        raise FileNotFoundError(f"{path}: expected a {what}, found {found}; {_ADVICE}")
+    if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a {what}, got an empty file; {_ADVICE}")

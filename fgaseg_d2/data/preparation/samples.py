@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fgaseg_d2.data.benchmarks import BENCHMARKS, Split
-from fgaseg_d2.data.preparation.raw_files import files_in, picture_size
+from fgaseg_d2.data.preparation.raw_files import check_orientation, files_in, tagged_picture_size
 from fgaseg_d2.data.preparation.value_table import ValueTable
 
 
@@ -111,13 +111,15 @@ class Family(ABC):
             ValueError, FileNotFoundError: something about the raw files is not as it should be.
         """
         raw = self.read(sample)
-        size = picture_size(sample.raw_picture)
+        size, tag = tagged_picture_size(sample.raw_picture)
         if raw.shape != size:
             raise ValueError(
                 f"{sample.raw_label}: expected the size of its picture {sample.raw_picture} "
                 f"({size[1]} x {size[0]}), got {raw.shape[1]} x {raw.shape[0]} for {sample.stem}; "
                 "unpack both anew"
             )
+        if not self.writes_pictures:
+            check_orientation(sample.raw_picture, sample.raw_label, size, tag)
         return {
             sample.labels[name]: table.apply(raw, f"{sample.raw_label} ({sample.stem})")
             for name, table in self.tables.items()

@@ -1,7 +1,9 @@
 """Runs tools/prepare_datasets.py inside the tests, and as a program of its own."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +46,15 @@ class Command:
         return Done(code, *self.capfd.readouterr())
 
 
-def start(*words: object, **options) -> subprocess.Popen:
-    """Start the program in a session of its own."""
+def start(*words: object, environ: Mapping[str, str] = {}, **options) -> subprocess.Popen:
+    """Start the program in a session of its own, with more in its environment."""
+    usual = environment()
+    more = dict(environ)
+    if path := more.pop("PYTHONPATH", ""):
+        more["PYTHONPATH"] = os.pathsep.join([path, usual["PYTHONPATH"]])
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), *map(str, words)],
-        env=environment(),
+        env=usual | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -28,12 +28,23 @@ from tests.raw_trees import write
 MASKS = "VOCdevkit/VOC2012/SegmentationClass"
 
 
-def stop_at(path: Path) -> bytes:
-    """Put a pipe in the place of a file: whoever reads it waits for ever. Returns the content."""
-    content = path.read_bytes()
-    path.unlink()
-    os.mkfifo(path)
-    return content
+# Python imports this by itself when it starts; workers see it as well.
+HOLD = """
+import os, sys, time
+
+def hold(event, arguments):
+    while event == "open" and str(arguments[0]).endswith(os.environ["HELD_FILE"]):
+        time.sleep(1)
+
+sys.addaudithook(hold)
+"""
+
+
+def held_at(path: Path, folder: Path) -> dict[str, str]:
+    """What to add to the environment of a program, so that it waits when it opens a file."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HOLD, encoding="utf-8")
+    return {"PYTHONPATH": str(folder), "HELD_FILE": path.name}
 
 
 def wait_for(condition) -> None:
@@ -57,13 +68,13 @@ def alive(pid: int) -> bool:
 def test_stopped_run_is_continued(sent, command, tmp_path):
     truth = write("pascal_voc", tmp_path, count=6)
     blocked = tmp_path / MASKS / "2007_000036.png"
-    content = stop_at(blocked)
     process = start(
         "pascal_voc",
         "--root",
         tmp_path,
         "--workers",
         2,
+        environ=held_at(blocked, tmp_path / "held"),
         # A shell starts background jobs, such as a test run, with Ctrl-C ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -87,8 +98,6 @@ def test_stopped_run_is_continued(sent, command, tmp_path):
     assert "Traceback" not in errors
     assert_prepared(tmp_path, truth, without="2007_000036")
 
-    blocked.unlink()
-    blocked.write_bytes(content)
     before = label_path(tmp_path, "pascal_voc_20_val", "2007_000033").stat().st_mtime_ns
     done = command("pascal_voc")
     assert done.code == 0
