@@ -92,7 +92,8 @@ def find_predictions(options: argparse.Namespace) -> "SavedPredictions":
     if options.dataset:
         truth = GroundTruth.from_metadata(options.dataset)
     elif options.truth:
-        name = os.path.basename(os.path.normpath(options.folder))
+        # "." and ".." are no names.
+        name = os.path.basename(os.path.realpath(options.folder)) or "predictions"
         truth = rescoring.truth_from_folder(
             name, options.truth, options.classes, options.ignore_label
         )
@@ -119,7 +120,7 @@ def evaluate(options: argparse.Namespace) -> None:
     import fgaseg_d2.data  # noqa: F401 (registers the datasets of this package)
     from fgaseg_d2.engine.imports import import_user_module
     from fgaseg_d2.evaluation.predictions import shortened
-    from fgaseg_d2.evaluation.report import write_report
+    from fgaseg_d2.evaluation.report import inference_folder, write_report
     from fgaseg_d2.evaluation.rescoring import score
     from fgaseg_d2.evaluation.tally import Extras
 
@@ -132,8 +133,9 @@ def evaluate(options: argparse.Namespace) -> None:
             f"and are left out: {shortened([path.name for path in saved.surplus])}\n"
         )
     extras = Extras(options.boundary_iou, options.old_miou_rule)
-    evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))
     output = options.output or os.path.join(options.folder, "scores")
+    inference_folder(output, saved.truth.labels.dataset_name)  # before the work
+    evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))
     say(f"{write_report(output, evaluation)}\nWritten to {output}")
 
 

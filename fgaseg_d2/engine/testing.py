@@ -19,11 +19,12 @@ from fgaseg_d2.engine.cost import Stopwatch, model_cost
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
 from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
-from fgaseg_d2.evaluation.report import Evaluation, write_report
+from fgaseg_d2.evaluation.report import Evaluation, inference_folder, write_report
 from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
+from fgaseg_d2.regular_files import kind_of_file
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +64,14 @@ def evaluate(
     for name in cfg.DATASETS.TEST:
         part = with_test_set(cfg, name)
         evaluator = trainer.build_evaluator(part, name)
-        if isinstance(evaluator, SegmentationEvaluator) and evaluator.writer is not None:
-            evaluator.writer.run.update(run)
+        own = _own_evaluator(evaluator)
+        if own is not None and own.writer is not None:
+            own.writer.run.update(run)
         with Stopwatch(model) as watch:
             results = trainer.test(part, model, [evaluator])
         if comm.is_main_process():
             evaluation = replace(
-                _evaluation(name, results, evaluator, run), cost=model_cost(model, watch)
+                _evaluation(name, results, own, run), cost=model_cost(model, watch)
             )
             page = write_report(cfg.OUTPUT_DIR, evaluation)
             by_task[name], figures[name] = results, dict(evaluation.results)
@@ -95,12 +97,16 @@ def check_test_sets(cfg: CfgNode) -> None:
     for name in cfg.DATASETS.TEST:
         evaluation_vocabulary(cfg, LabelSpec.from_metadata(name))
         truth = _truth(cfg, name)
+        inference_folder(cfg.OUTPUT_DIR, name)
         files = [file for pair in truth.files.items() for file in pair]
         # Other schemes are addresses, which are fetched when they are read.
-        missing = [file for file in files if "://" not in file and not os.path.isfile(file)]
+        local = [file for file in files if "://" not in file]
+        missing = [file for file in local if not os.path.isfile(file)]
         if missing:
+            kinds = ", ".join(sorted(set(map(kind_of_file, missing)) - {"nothing"}))
             raise FileNotFoundError(
-                f"dataset {name!r}: {len(missing)} of {len(files)} files do not exist: "
+                f"dataset {name!r}: {len(missing)} of {len(files)} files do not exist"
+                f"{f' or are no files ({kinds})' if kinds else ''}: "
                 f"{shortened(missing, 3)}; check DETECTRON2_DATASETS and how it was prepared"
             )
 
@@ -118,7 +124,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> SegmentationEvaluator:
         FileNotFoundError: as the dataset's own loading function says.
     """
     truth = _truth(cfg, dataset_name)
-    folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name, "predictions")
+    folder = inference_folder(cfg.OUTPUT_DIR, dataset_name) / "predictions"
     return SegmentationEvaluator(
         truth,
         Extras(cfg.TEST.BOUNDARY_IOU, cfg.TEST.OLD_MIOU_RULE),
@@ -147,11 +153,25 @@ class LabelOutput(nn.Module):
         return self.model([{**item, "output": "labels"} for item in batched_inputs])
 
 
-def model_for_test(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """Let a model give labels, averaged over several views where TEST.AUG says so."""
+def model_for_test(cfg: CfgNode, model: nn.Module, evaluator: Any = None) -> nn.Module:
+    """Prepare a model for an evaluator, averaged over several views where TEST.AUG says so.
+
+    Args:
+        cfg: INPUT.MIN_SIZE_TEST and TEST.AUG are used.
+        model: list of dicts -> list of dicts.
+        evaluator: of Detectron2, or several in a list; None takes one of this package. The model
+            gives "labels", which take far less memory, if all say ``takes_labels``, and otherwise
+            what Detectron2 expects: "sem_seg", scores at the size of the picture.
+    """
     if cfg.TEST.AUG.ENABLED:
         model = AveragedViews(model, view_scales(cfg), cfg.TEST.AUG.FLIP)
-    return LabelOutput(model)
+    return LabelOutput(model) if evaluator is None or _take_labels(evaluator) else model
+
+
+def _take_labels(evaluator: Any) -> bool:
+    if isinstance(evaluator, (list, tuple)):
+        return all(map(_take_labels, evaluator))
+    return bool(getattr(evaluator, "takes_labels", False))
 
 
 def view_scales(cfg: CfgNode) -> tuple[float, ...]:
@@ -169,13 +189,22 @@ def view_scales(cfg: CfgNode) -> tuple[float, ...]:
     return tuple(size / max(cfg.INPUT.MIN_SIZE_TEST, 1) for size in sizes)
 
 
-def _evaluation(name: str, results: Mapping, evaluator: Any, run: Mapping) -> Evaluation:
-    """What an evaluator found, with more where it is our own."""
+def _own_evaluator(evaluator: Any) -> SegmentationEvaluator | None:
+    """The evaluator of this package, alone or in a list; None where there is none."""
+    if isinstance(evaluator, (list, tuple)):
+        return next(filter(None, map(_own_evaluator, evaluator)), None)
+    return evaluator if isinstance(evaluator, SegmentationEvaluator) else None
+
+
+def _evaluation(
+    name: str, results: Mapping, evaluator: SegmentationEvaluator | None, run: Mapping
+) -> Evaluation:
+    """What was found, with more where an evaluator is our own."""
     figures: dict[str, float] = {}
     for task, values in results.items():
         prefix = "" if task == "sem_seg" else f"{task}/"
         figures |= {f"{prefix}{key}": float(value) for key, value in values.items()}
-    if not isinstance(evaluator, SegmentationEvaluator):
+    if evaluator is None:
         return Evaluation(name, figures, run=run)
     tally, truth = evaluator.tally, evaluator.truth
     return Evaluation(

@@ -20,6 +20,7 @@ from fgaseg_d2.data.build import (
     build_train_loader,
     with_legal_ignore_value,
 )
+from fgaseg_d2.data.dataset_words import with_test_set
 from fgaseg_d2.data.seeding import seeded
 from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
 from fgaseg_d2.engine.optimizer import build_optimizer
@@ -139,14 +140,41 @@ class FGASegTrainer(DefaultTrainer):
         Args:
             cfg: complete configuration.
             model: with its weights loaded, plain or wrapped for distributed training.
-            evaluators: one a dataset; None builds them.
+            evaluators: one a dataset, or a list of them; None builds them. See
+                :func:`fgaseg_d2.engine.testing.model_for_test` for what they get.
 
         Returns:
             Results by task, or by dataset and task if there are several datasets.
+
+        Raises:
+            ValueError: not one evaluator for each dataset.
         """
         # Ranks may get shares of different length, and the wrapper would wait for the others.
         plain = model.module if isinstance(model, DistributedDataParallel) else model
-        return super().test(cfg, model_for_test(cfg, plain), evaluators)
+        if isinstance(evaluators, DatasetEvaluator):
+            evaluators = [evaluators]
+        names = cfg.DATASETS.TEST
+        if evaluators is not None and len(evaluators) != len(names):
+            raise ValueError(
+                f"expected one evaluator for each of the {len(names)} datasets of DATASETS.TEST, "
+                f"got {len(evaluators)}"
+            )
+        results = OrderedDict()
+        for position, name in enumerate(names):
+            part = with_test_set(cfg, name)
+            evaluator = cls._evaluator(cfg, name) if evaluators is None else evaluators[position]
+            prepared = model_for_test(cfg, plain, evaluator)
+            given = None if evaluator is None else [evaluator]
+            results[name] = super().test(part, prepared, given)
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    @classmethod
+    def _evaluator(cls, cfg: CfgNode, name: str) -> DatasetEvaluator | None:
+        """None where a subclass has none, which Detectron2 says and goes on."""
+        try:
+            return cls.build_evaluator(cfg, name)
+        except NotImplementedError:
+            return None
 
 
 def shared_seed(cfg: CfgNode) -> int:

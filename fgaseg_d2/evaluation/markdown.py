@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from fgaseg_d2.data.occurrence import nowhere
 from fgaseg_d2.evaluation.published import PublishedRow, benchmark_of, rows_for
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
             notes.append(
                 f"**{one.dataset}: only {one.pictures} of {one.expected} pictures were scored.**"
             )
+        absent = [str(row["class"]) for row in one.per_class if not row.get("true_pixels", 1)]
+        if absent:
+            notes.append(f"{one.dataset}: {nowhere(absent)}, so that the means leave them out.")
         found = benchmark_of(one.dataset)
         if found is not None and not comparable(one):
             notes.append(

@@ -10,6 +10,8 @@ import csv
 import io
 import json
 import math
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from fgaseg_d2.evaluation.published import table_position
 from fgaseg_d2.files import atomic_path, write_json
 
 _DETAILS = "evaluation.json"
+_LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,38 @@ class Evaluation:
     cost: Mapping[str, float | None] = field(default_factory=dict)
 
 
+def inference_folder(output: str | os.PathLike[str], dataset: str) -> Path:
+    """Where the files of a test set go: a folder of its name.
+
+    Args:
+        output: folder of all results.
+        dataset: name of the test set.
+
+    Raises:
+        ValueError: no folder can have this name, or one elsewhere would.
+    """
+    separators = {os.sep, os.altsep} - {None}
+    reason = ""
+    if not dataset.strip() or dataset in (os.curdir, os.pardir):
+        reason = "is no name of a folder"
+    elif any(character in separators or not character.isprintable() for character in dataset):
+        reason = f"has characters that the name of a folder cannot have ({os.sep}, line breaks)"
+    elif len(os.fsencode(dataset)) > _LONGEST_NAME:
+        reason = f"is longer than {_LONGEST_NAME} bytes"
+    if reason:
+        shown = dataset if len(dataset) <= 60 else f"{dataset[:57]}..."
+        raise ValueError(
+            f"expected a test set whose results can go into a folder of its name, but {shown!r} "
+            f"{reason}; register it under another, such as {_folder_name(dataset)!r}"
+        )
+    return Path(output) / "inference" / dataset
+
+
+def _folder_name(dataset: str) -> str:
+    words = re.findall(r"\w+", dataset)
+    return "_".join(words)[:60] or "my_val"
+
+
 def write_report(folder: str | Path, evaluation: Evaluation) -> str:
     """Write the files of one test set, and those over all sets evaluated here in the same way.
 
@@ -58,9 +93,10 @@ def write_report(folder: str | Path, evaluation: Evaluation) -> str:
 
     Raises:
         OSError: a file cannot be written; those that were there are whole.
+        ValueError: as :func:`inference_folder`.
     """
     folder = Path(folder)
-    own = folder / "inference" / evaluation.dataset
+    own = inference_folder(folder, evaluation.dataset)
     if evaluation.per_class:
         _write_csv(own / "per_class.csv", evaluation.per_class)
     write_json(own / _DETAILS, _plain(asdict(evaluation)))
@@ -118,4 +154,5 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # The path of weights may be no UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
