@@ -41,12 +41,18 @@ def argument_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--config-file", required=True, metavar="FILE", help="configuration (YAML)")
-    add("--resume", action="store_true", help="continue from the last checkpoint of OUTPUT_DIR")
+    add(
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="YAML file, or the name of a bundled configuration",
+    )
+    add("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR")
     add(
         "--eval-only",
         action="store_true",
-        help="evaluate MODEL.WEIGHTS on DATASETS.TEST; OUTPUT_DIR/results.{json,csv,md}",
+        help="do not train: evaluate MODEL.WEIGHTS on DATASETS.TEST, and write "
+        "OUTPUT_DIR/results.{json,csv,md}",
     )
     add(
         "--import",
@@ -56,15 +62,26 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar="MODULE",
         help="module or .py file to import first, which registers your datasets; repeatable",
     )
-    add("--num-gpus", type=int, default=1, help="processes on this machine (CPU: gloo processes)")
-    add("--num-machines", type=int, default=1, help="number of machines")
-    add("--machine-rank", type=int, default=0, help="rank of this machine, from 0")
+    add(
+        "--num-gpus",
+        type=int,
+        default=1,
+        help="processes on this machine, each with a GPU, or on the CPU where there is none "
+        "(default: %(default)s)",
+    )
+    add("--num-machines", type=int, default=1, help="(default: %(default)s)")
+    add("--machine-rank", type=int, default=0, help="number of this machine, from 0")
     add(
         "--dist-url",
         default="auto",
         help="where processes meet, such as tcp://10.0.0.1:29500; needed for several machines",
     )
-    add("opts", nargs="*", metavar="KEY VALUE", help="configuration changes")
+    add(
+        "opts",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="configuration changes, such as SOLVER.BASE_LR 1e-4",
+    )
     return parser
 
 

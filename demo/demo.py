@@ -85,16 +85,23 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--config-file", default="tiny", metavar="NAME", help="bundled name or YAML (default tiny)"
+        "--config-file",
+        default="tiny",
+        metavar="NAME",
+        help="YAML file or bundled name (default tiny)",
     )
     model.add_argument(
         "--weights", metavar="FILE", help="checkpoint (default: the configuration's)"
     )
     model.add_argument("--device", help="such as cuda or cpu (default: the GPU if there is one)")
-    model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="configuration")
+    model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="changes of keys")
     out = parser.add_argument_group("results")
     out.add_argument(
-        "--output", type=Path, default=Path("output/demo"), metavar="DIR", help="%(default)s"
+        "--output",
+        type=Path,
+        default=Path("output/demo"),
+        metavar="DIR",
+        help="(default %(default)s)",
     )
     out.add_argument(
         "--explain",
@@ -109,7 +116,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"words on a sheet, those with most pixels (default {_EXPLAIN_WORDS})",
     )
     out.add_argument(
-        "--batch-size", type=_positive, default=1, metavar="N", help="pictures a pass (default 1)"
+        "--batch-size", type=_positive, default=1, metavar="N", help="pictures at once (default 1)"
     )
     out.add_argument(
         "--max-frames", type=_positive, metavar="N", help="stop a video or camera after N frames"

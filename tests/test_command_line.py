@@ -99,3 +99,11 @@ def test_what_ends_the_import_is_one_line(start_of_the_package, code, message, t
     (tmp_path / "fgaseg_d2" / "__init__.py").write_text(start_of_the_package)
     done = start("check_dataset", "tiny", path=tmp_path)
     assert (done.returncode, done.stderr) == (code, message)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_says_of_every_option_what_it_is_and_what_it_is_by_default(program):
+    for action in tool(program).build_parser()._actions:
+        assert len(action.help or "") > 10, action.dest
+        if action.default not in (None, False, "", [], (), argparse.SUPPRESS):
+            assert "default" in action.help, action.dest

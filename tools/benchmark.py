@@ -33,48 +33,65 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config-file", default="vitb16_384", metavar="FILE",
-        help="name or path of a configuration (%(default)s)",
+        help="name or path of a configuration (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--classes", nargs="+", type=positive, default=[20, 150, 847], metavar="N",
-        help="sizes of the vocabulary (20 150 847)",
+        help="numbers of words to measure with (default: 20 150 847)",
     )  # fmt: skip
     parser.add_argument(
         "--what", nargs="+", choices=WHAT, default=["forward"],
         help="forward: the picture as a whole; sliding: by windows; text: the words' embeddings; "
         "training: one step; evaluation: pictures from files to figures; startup: a new process "
-        "until it is ready (forward)",
+        "until it is ready (default: forward)",
     )  # fmt: skip
     parser.add_argument(
         "--variant", nargs="+", choices=VARIANTS, default=["exact"],
-        help="keepN: MODEL.FGASEG.KEEP_CLASSES N; fast: MODEL.FGASEG.FAST.ENABLED; checkpointing: "
-        "gradient checkpointing (exact)",
+        help="exact: as configured; keepN: MODEL.FGASEG.KEEP_CLASSES N; fast: early rejection, "
+        "MODEL.FGASEG.FAST.ENABLED; checkpointing: gradient checkpointing (default: exact)",
     )  # fmt: skip
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"])
-    parser.add_argument("--device", default="cpu", help="such as cpu or cuda (%(default)s)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU")
-    parser.add_argument("--runs", type=positive, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--warmup", type=count, default=1, metavar="N", help="(%(default)s)")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=["float32"],
+        help="numbers to compute with, by autocast (default: float32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", default="cpu", help="such as cpu or cuda (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of the CPU (default: PyTorch's)"
+    )
+    parser.add_argument(
+        "--runs", type=positive, default=3, metavar="N",
+        help="timed runs of each, of which the median counts (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--warmup", type=count, default=1, metavar="N",
+        help="runs before them that are not timed (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--size", nargs=2, type=positive, default=[384, 384], metavar=("HEIGHT", "WIDTH"),
-        help="of the picture, in pixels (384 384)",
+        help="of the picture, in pixels (default: 384 384)",
     )  # fmt: skip
     parser.add_argument(
         "--batch", type=positive, default=4, metavar="N",
-        help="pictures of a training step (%(default)s)",
+        help="pictures of a training step (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--pictures", type=positive, default=8, metavar="N",
-        help="pictures of an evaluation (%(default)s)",
+        help="pictures of an evaluation (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--profile", action="store_true", help="say what each stage took")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw cost against classes (.png)"
+        "--profile", action="store_true", help="also say what each stage of the model takes"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all figures to a JSON file"
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw cost against classes, as a PNG"
     )
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE",
-        help="changes of the configuration, last",
+        help="configuration changes in pairs; must come last",
     )  # fmt: skip
     return parser
 

@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--datasets",
         nargs="+",
         metavar="NAME",
-        help="registered datasets (those of DATASETS.FOLDERS, or else of TRAIN and TEST)",
+        help="registered datasets to check (default: those of DATASETS.FOLDERS; if there are "
+        "none, of DATASETS.TRAIN and TEST)",
     )
     parser.add_imports()
     return parser

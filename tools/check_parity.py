@@ -37,10 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "folder",
         type=Path,
-        help="folder with golden files (.npz), and manifests of the weights (manifest_*.json)",
+        help="folder with golden files (.npz), such as tests/data/golden; manifests in it "
+        "(manifest_*.json, names and shapes of the authors' weights) are compared as well",
     )
     parser.add_argument(
-        "--only", default="*", metavar="PATTERN", help="files whose names match (%(default)s)"
+        "--only",
+        default="*",
+        metavar="PATTERN",
+        help="only files whose names match, without the ending, such as 'fast_*' (default: all)",
     )
     return parser
 

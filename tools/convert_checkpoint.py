@@ -25,17 +25,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "input",
         metavar="IN",
-        help="checkpoint of this package, of FGA-seg or of CAT-Seg (.pth or .safetensors), or URL",
+        help="checkpoint of this package, of the authors' code (FGA-seg) or of CAT-Seg: .pth or "
+        ".safetensors, a file or an http(s) address",
     )
-    parser.add_argument("output", metavar="OUT", help="a new .pth or .safetensors file")
+    parser.add_argument("output", metavar="OUT", help="file to write, .pth or .safetensors")
     parser.add_argument(
         "--to",
         choices=("fgaseg_d2", "reference"),
         default="fgaseg_d2",
-        help="names to write: this package's, or those of the authors' code (%(default)s)",
+        help="names to write: this package's, or with 'reference' those of the authors' code "
+        "(default: %(default)s)",
     )
     parser.add_argument(
-        "--half", action="store_true", help="write half precision (float16), to ship or to share"
+        "--half", action="store_true", help="write half precision (float16): half the size"
     )
     return parser
 

@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="label maps")
+    add("folder", metavar="FOLDER", help="folder with the label maps to score")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--dataset", metavar="NAME", help="score against this registered dataset")
     source.add_argument("--truth", metavar="DIR", help="score against the label files in a folder")
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--ignore-label",
         type=int,
         metavar="N",
-        help="for --truth (255, or 65535 where 255 is a class)",
+        help="value of ignored pixels for --truth (default: 255, or 65535 above 255 classes)",
     )
     add(
         "--background-class",
@@ -57,10 +57,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="predictions of N and above count as class N",
     )
     add("--unseen-classes", default="", metavar="LIST", help="'a,b' or a file: seen/unseen mIoU")
-    add("--boundary-iou", action="store_true", help="boundary IoU as well")
-    add("--old-miou-rule", action="store_true", help="mIoU of Detectron2 before July 2022 as well")
+    add("--boundary-iou", action="store_true", help="also boundary IoU")
+    add(
+        "--old-miou-rule",
+        action="store_true",
+        help="also mIoU by Detectron2's rule before July 2022",
+    )
     parser.add_imports()
-    add("--output", metavar="DIR", help="where the results go (FOLDER/scores)")
+    add("--output", metavar="DIR", help="where the results go (default: FOLDER/scores)")
     return parser
 
 

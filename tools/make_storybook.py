@@ -42,23 +42,35 @@ def build_parser() -> argparse.ArgumentParser:
             type=count,
             default=scenes,
             metavar="N",
-            help=f"scenes of the split {split}, 0 leaves it out (%(default)s)",
+            help=f"scenes of the split {split}; 0 leaves it out (default: %(default)s)",
         )
     parser.add_argument(
-        "--size", type=int, default=256, help="side of a scene in pixels (%(default)s)"
+        "--size", type=int, default=256, help="side of a scene in pixels (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data set (%(default)s)")
-    parser.add_argument("--workers", type=positive, help="processes (one for each CPU core)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the data set (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="processes (default: one for each CPU core)"
+    )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="afterwards compare the pixels with the hash of the published data set",
+        help="afterwards compare all pixels with the published data set, by their hash",
     )
     single = parser.add_argument_group("single scene")
-    single.add_argument("--scene", type=int, metavar="SEED", help="draw this scene only")
-    single.add_argument("--output", type=Path, default=Path("scene.png"), help="%(default)s")
-    single.add_argument("--height", type=int, default=384, help="rows in pixels (%(default)s)")
-    single.add_argument("--width", type=int, default=512, help="columns in pixels (%(default)s)")
+    single.add_argument(
+        "--scene", type=int, metavar="SEED", help="draw this scene, and no data set"
+    )
+    single.add_argument(
+        "--output", type=Path, default=Path("scene.png"), help="its file (default: %(default)s)"
+    )
+    single.add_argument(
+        "--height", type=int, default=384, help="height in pixels (default: %(default)s)"
+    )
+    single.add_argument(
+        "--width", type=int, default=512, help="width in pixels (default: %(default)s)"
+    )
     single.add_argument(
         "--things",
         metavar="PHRASES",

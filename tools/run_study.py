@@ -32,30 +32,43 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="docs/STUDIES.md says what each study asks.",
     )
     add = parser.add_argument
-    add("studies", nargs="+", metavar="STUDY", help="names, YAML files of your own, or 'all'")
-    add("--seeds", nargs="+", type=count, default=[0, 1, 2], metavar="N", help="(0 1 2)")
+    add(
+        "studies", nargs="+", metavar="STUDY",
+        help="components, p2t_depth, gamma, t2p_weight, kernel, decoder, early_rejection, "
+        "clip_tuning, all of them ('all'), or YAML files of your own",
+    )  # fmt: skip
+    add("--seeds", nargs="+", type=count, default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
     add(
         "--output", type=Path, default=Path("output/studies"), metavar="FOLDER",
-        help="(%(default)s)",
+        help="for tables, plots and runs (default: %(default)s)",
     )  # fmt: skip
     add(
         "--weights", metavar="FILE",
-        help="checkpoint whose CLIP all rows start from (the model in the box)",
+        help="checkpoint whose CLIP all rows start from (default: the model in the box)",
     )  # fmt: skip
-    add("--iterations", type=positive, metavar="N", help="of each training (the configuration's)")
+    add(
+        "--iterations", type=positive, metavar="N",
+        help="of each training (default: the configuration's)",
+    )  # fmt: skip
     add(
         "--scenes", type=positive, metavar="N",
-        help="test on the first N of each test set (the configuration's)",
+        help="test on the first N of each test set (default: the configuration's)",
     )  # fmt: skip
-    add("--only", nargs="+", default=[], metavar="ROW", help="run these rows alone")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="ROW",
+        help="run only these rows, by their names in the table",
+    )
     add(
         "--jobs", type=positive, metavar="N",
-        help="runs at once (one on each GPU, or on each CPU core up to four)",
+        help="runs at once (default: one on each GPU, or on each CPU core up to four)",
     )  # fmt: skip
     add("--collect", action="store_true", help="run nothing: table and plot of what is there")
     add(
         "--opts", nargs=argparse.REMAINDER, metavar="KEY VALUE",
-        help="configuration changes of all rows, last",
+        help="configuration changes of all rows, in pairs; must come last",
     )  # fmt: skip
     return parser
 

@@ -28,28 +28,47 @@ def build_parser() -> argparse.ArgumentParser:
         "HTML file that needs no other."
     )
     parser.add_argument(
-        "predictions", type=Path, help="folder OUTPUT_DIR/inference/<dataset>/predictions"
+        "predictions",
+        type=Path,
+        help="folder that TEST.SAVE_PREDICTIONS wrote: OUTPUT_DIR/inference/<dataset>/predictions",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="HTML file (view.html beside the folder)"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="HTML file (default: view.html beside the folder)",
     )
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw one PNG or JPEG instead")
     parser.add_argument(
-        "--classes", type=count, default=10, metavar="N", help="worst classes (%(default)s)"
+        "--sheet", type=Path, metavar="FILE", help="draw one PNG or JPEG instead of HTML"
     )
-    parser.add_argument("--only", metavar="NAMES", help="these classes, separated by commas")
     parser.add_argument(
-        "--pictures", type=count, default=3, metavar="N", help="pictures a class (%(default)s)"
+        "--classes",
+        type=count,
+        default=10,
+        metavar="N",
+        help="how many of the worst classes (default: %(default)s)",
+    )
+    parser.add_argument("--only", metavar="NAMES", help="these classes instead, such as 'cat,dog'")
+    parser.add_argument(
+        "--pictures",
+        type=count,
+        default=3,
+        metavar="N",
+        help="pictures of each class (default: %(default)s)",
     )
     parser.add_argument(
         "--sample",
         type=count,
         default=6,
         metavar="N",
-        help="pictures from all over the test set (%(default)s)",
+        help="further pictures, from all over the test set (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=_side, default=480, metavar="N", help="longer side in pixels (%(default)s)"
+        "--size",
+        type=_side,
+        default=480,
+        metavar="N",
+        help="longer side of a picture in pixels (default: %(default)s)",
     )
     return parser
 
