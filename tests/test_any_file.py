@@ -277,6 +277,21 @@ def test_what_is_no_path_is_named_with_the_dataset(tmp_path, key, value):
         GroundTruth.from_metadata(name)
 
 
+@pytest.mark.parametrize("name", ["a/b", "..", "/tmp/elsewhere"])
+def test_saved_predictions_of_a_set_that_no_folder_can_be_called_after(
+    tmp_path, monkeypatch, capsys, name
+):
+    """It is said before the scoring, and nothing is written."""
+    records = datasets.write_blocks(tmp_path / "blocks", 2)
+    predictions = predict(tmp_path, records, monkeypatch)
+    path = predictions / "predictions.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset": name}))
+    assert tool("evaluate_predictions").main([str(predictions)]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "can go into a folder of its name" in error and repr(name) in error
+    assert not (predictions / "scores").exists()
+
+
 def test_the_folder_of_predictions_may_be_the_present_one(tmp_path, monkeypatch, capsys):
     """Its name becomes the test set's, which "." is none for."""
     truth = tmp_path / "truth"
