@@ -46,7 +46,11 @@ def losses(trainer: FGASegTrainer, name: str = "total_loss") -> list[float]:
 
 def parameters(trainer: FGASegTrainer) -> torch.Tensor:
     """All parameters in one vector."""
-    model = trainer.checkpointer.model
+    return flat_parameters(trainer.checkpointer.model)
+
+
+def flat_parameters(model: torch.nn.Module) -> torch.Tensor:
+    """All parameters in one vector, a copy."""
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
@@ -54,7 +58,7 @@ def train_one_of_several(folder: Path, opts: tuple) -> None:
     """What each process of a distributed run does; leaves its parameters and losses on disk."""
     register_blocks(folder)
     before = FGASegTrainer.build_model(training_config(folder, *opts))
-    first = torch.cat([parameter.detach().flatten() for parameter in before.parameters()])
+    first = flat_parameters(before)
     trainer = train(training_config(folder, *opts))
     rank = comm.get_rank()
     shown = losses(trainer) if rank == 0 else []
