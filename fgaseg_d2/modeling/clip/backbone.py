@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..layers.position import resize_grid_embedding
 from .dense_reading import find_reading
-from .loading import load_clip, needed_pretrained
+from .loading import load_image_tower, needed_pretrained
 
 
 @BACKBONE_REGISTRY.register()
@@ -23,7 +23,7 @@ class CLIPViT(Backbone):
     """CLIP's vision transformer, read densely: one joint embedding for every token.
 
     Args:
-        visual: the image tower of an open_clip model, with split q, k, v (see `load_clip`).
+        visual: the image tower of an open_clip model, with split q, k, v: `load_image_tower`.
         dense_reading: how the last block is run, see MODEL.CLIP.DENSE_READING.
         guidance_blocks: the two blocks, counted from 0, whose outputs are returned as guidance
             maps; empty for one third and two thirds of the depth.
@@ -81,7 +81,7 @@ class CLIPViT(Backbone):
         clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
         pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
         return {
-            "visual": load_clip(clip_cfg.NAME, pretrained).visual,
+            "visual": load_image_tower(clip_cfg.NAME, pretrained),
             "dense_reading": clip_cfg.DENSE_READING,
             "guidance_blocks": clip_cfg.GUIDANCE_BLOCKS,
             "prompt_length": clip_cfg.PROMPT_LENGTH,

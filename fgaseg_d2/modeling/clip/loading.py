@@ -45,6 +45,11 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
     return clip
 
 
+def load_image_tower(name: str, pretrained: str) -> nn.Module:
+    """The image tower of `load_clip`, whose arguments and errors it has: `CLIPViT`'s `visual`."""
+    return load_clip(name, pretrained).visual
+
+
 def needed_pretrained(pretrained: str, weights: str, weights_partial: bool) -> str:
     """What to load into CLIP: nothing where a checkpoint brings the whole model anyway.
 

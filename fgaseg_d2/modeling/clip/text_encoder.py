@@ -39,9 +39,9 @@ class CLIPTextEncoder(nn.Module):
     only while no gradient has to flow into them. Several threads may share an encoder.
 
     Args:
-        clip: an open_clip model; its image tower is dropped.
-        tokenizer: list of strings -> tokens, len x L.
-        templates: sentences with one "{}".
+        clip: an open_clip model, such as `load_clip` gives; its image tower is dropped.
+        tokenizer: list of strings -> tokens, len x L; see `build_tokenizer`.
+        templates: sentences with one "{}"; see `resolve_templates`.
         cache_size: vocabularies to keep.
         batch_size: prompts that go through the tower together, which bounds the memory.
         disk_cache: keeps embeddings between runs, None for none.

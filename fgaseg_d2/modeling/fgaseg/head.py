@@ -4,7 +4,7 @@ Letters: B images, T classes, C joint embedding, D hidden channels, h w token gr
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -49,7 +49,7 @@ class FGASegHead(nn.Module):
         local_similarity: LocalSimilarity | None,
         aggregation: Aggregation,
         decoder: Decoder,
-        guidance_up: nn.ModuleList,
+        guidance_up: Iterable[nn.Module],
         fusion: Fusion,
         hidden_dim: int,
         max_classes: int,
@@ -71,7 +71,7 @@ class FGASegHead(nn.Module):
             self.embed_local = MapEmbedding(hidden_dim)
             self.fusion = fusion
         self.aggregation = aggregation
-        self.guidance_up = guidance_up
+        self.guidance_up = nn.ModuleList(guidance_up)
         self.decoder = decoder
         self.max_classes, self.keep_classes = max_classes, keep_classes
         self.t2p = t2p
@@ -116,11 +116,9 @@ class FGASegHead(nn.Module):
                 fga.LCS.ENABLED,
                 fga.GRADIENT_CHECKPOINTING,
             ),
-            "guidance_up": nn.ModuleList(
-                (
-                    nn.ConvTranspose2d(early, fga.GUIDANCE_DIMS[0], 2, stride=2),
-                    nn.ConvTranspose2d(late, fga.GUIDANCE_DIMS[1], 4, stride=4),
-                )
+            "guidance_up": (
+                nn.ConvTranspose2d(early, fga.GUIDANCE_DIMS[0], 2, stride=2),
+                nn.ConvTranspose2d(late, fga.GUIDANCE_DIMS[1], 4, stride=4),
             ),
             "fusion": Fusion(dim, fga.FUSION),
             "hidden_dim": dim,

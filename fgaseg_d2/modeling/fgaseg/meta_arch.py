@@ -11,6 +11,7 @@ from itertools import islice
 
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.data import DatasetCatalog
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
 from detectron2.structures import ImageList
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class FGASeg(nn.Module):
             batch share in inference which classes are dropped.
         criterion: logits and targets -> named losses.
         finetune: which CLIP parameters train, see `set_trainable`.
-        train_vocabulary, test_vocabulary: the words to use when an input brings none.
+        train_vocabulary, test_vocabulary: what `Vocabulary.coerce` takes, for inputs without words.
         image_size: height and width that pictures (and windows) are resized to for CLIP.
         pixel_mean, pixel_std: of the three channels, in the order of the input, range 0..255.
         sampled_classes: see MODEL.FGASEG.LOSS.SAMPLED_CLASSES.
@@ -66,8 +67,8 @@ class FGASeg(nn.Module):
         sem_seg_head: nn.Module,
         criterion: FGASegCriterion,
         finetune: str,
-        train_vocabulary: Vocabulary | None,
-        test_vocabulary: Vocabulary | None,
+        train_vocabulary: Vocabulary | str | None,
+        test_vocabulary: Vocabulary | str | None,
         image_size: Size,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -85,14 +86,17 @@ class FGASeg(nn.Module):
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion
         set_trainable(backbone, text_encoder, finetune)
-        self.train_vocabulary, self.test_vocabulary = train_vocabulary, test_vocabulary
+        self.train_vocabulary = train_vocabulary and Vocabulary.coerce(train_vocabulary)
+        self.test_vocabulary = test_vocabulary and Vocabulary.coerce(test_vocabulary)
         self.image_size = tuple(image_size)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.sampled_classes, self.max_classes = sampled_classes, max_classes
         if max_views < 1:
             raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
-        self.sliding_window, self.max_views = sliding_window, max_views
+        # LazyConfig hands out lists of its own, which torch's functions refuse.
+        self.sliding_window = tuple(map(tuple, sliding_window)) if sliding_window else None
+        self.max_views = max_views
         self.autocast_dtype, self.softmax_scores = autocast_dtype, softmax_scores
 
     @classmethod
@@ -114,8 +118,8 @@ class FGASeg(nn.Module):
                 loss.CLASS_BALANCE,
             ),
             "finetune": cfg.MODEL.CLIP.FINETUNE,
-            "train_vocabulary": _default_vocabulary(fga.VOCABULARY, cfg.DATASETS.TRAIN),
-            "test_vocabulary": _default_vocabulary(fga.VOCABULARY, cfg.DATASETS.TEST),
+            "train_vocabulary": fga.VOCABULARY or _words_of(cfg.DATASETS.TRAIN),
+            "test_vocabulary": fga.VOCABULARY or _words_of(cfg.DATASETS.TEST),
             "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -279,11 +283,7 @@ class FGASeg(nn.Module):
         return (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
 
 
-def _default_vocabulary(words: str, datasets: Sequence[str]) -> Vocabulary | None:
-    if words:
-        return Vocabulary.coerce(words)
-    from detectron2.data import DatasetCatalog
-
+def _words_of(datasets: Sequence[str]) -> Vocabulary | None:
     # A demo or a converter builds the model where the training data is not known.
     if not datasets or datasets[0] not in DatasetCatalog:
         return None
