@@ -57,7 +57,7 @@ def test_saved_and_changed_from_the_command_line(described, tmp_path):
     path = str(tmp_path / "model.yaml")
     LazyConfig.save(described, path)
     changes = [
-        *("model.sem_seg_head.keep_classes=2", "model.test_vocabulary=sky|cloud,tree,road"),
+        *("model.sem_seg_head.keep_classes=2", "model.test_vocabulary='sky|cloud,tree,road'"),
         "model.sliding_window=[[300,300],[256,256],[44,44]]",
         "model.sem_seg_head.local_similarity=null",
         *("model.sem_seg_head.decoder.local=false", "model.backbone.prompt_length=2"),
