@@ -85,10 +85,7 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--config-file",
-        default="tiny",
-        metavar="NAME",
-        help="YAML file or bundled name (default tiny)",
+        "--config-file", default="tiny", metavar="NAME", help="YAML or bundled name (default tiny)"
     )
     model.add_argument(
         "--weights", metavar="FILE", help="checkpoint (default: the configuration's)"
@@ -97,11 +94,7 @@ def argument_parser() -> argparse.ArgumentParser:
     model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="changes of keys")
     out = parser.add_argument_group("results")
     out.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output/demo"),
-        metavar="DIR",
-        help="(default %(default)s)",
+        "--output", type=Path, default=Path("output/demo"), metavar="DIR", help="(%(default)s)"
     )
     out.add_argument(
         "--explain",

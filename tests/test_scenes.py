@@ -14,6 +14,7 @@ from tests.demo_tools import in_process
 SCENES = ROOT / "demo/scenes"
 PAGE = (SCENES / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 WORDS = re.search(r"^WORDS \?= (.*)$", MAKEFILE, re.MULTILINE)[1].split(",")
 SEEDS = {
     name: int(seed) for seed, name in re.findall(r"--scene (\d+) --output demo/scenes/(\w+)", PAGE)
@@ -78,3 +79,22 @@ def test_the_demo_finds_the_words_that_are_listed_for_a_scene(drawn, tmp_path, m
         code, _, errors = run("--input", picture, "--vocab", ",".join(words), "--output", tmp_path)
         assert code == 0, errors
         check_result(scene, words, np.asarray(Image.open(tmp_path / f"{name}_labels.png")))
+
+
+def test_the_first_command_of_the_readme_is_right_everywhere(drawn, tmp_path, monkeypatch, capfd):
+    name, words = re.search(
+        r"demo\.py --input demo/scenes/(\w+)\.jpg --vocab \"(.+)\"", README
+    ).groups()
+    run = in_process(monkeypatch, capfd)
+    picture = SCENES / f"{name}.jpg"
+    code, _, errors = run("--input", picture, "--vocab", words, "--output", tmp_path)
+    assert code == 0, errors
+    labels = np.asarray(Image.open(tmp_path / f"{name}_labels.png"))
+    classes = [re.split(r"\|", word) for word in words.split(",")]
+    # Every pixel of the scene has a word in the command.
+    assert words_in(drawn[name], NOUNS) == {synonym for synonyms in classes for synonym in synonyms}
+    truth = NOUNS.labels(drawn[name].label)
+    for index, synonyms in enumerate(classes):
+        belongs = np.isin(truth, [NOUNS.classes.index(synonym) for synonym in synonyms])
+        found = labels == index
+        assert (found & belongs).sum() / (found | belongs).sum() > 0.8, synonyms

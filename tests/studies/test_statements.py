@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,23 @@ def test_statements_about_means():
         if study == "early_rejection" and row != "N = 1"
     ]
     assert f"no figure changes by more than {max(rejection):.1f}." in TEXT
+
+
+def test_what_was_measured_again_is_in_its_log():
+    log = json.loads((ROOT / "docs/measurements/zero_line.json").read_text(encoding="utf-8"))
+    zero = [f"{log['zero_line'][figure]:.1f}" for figure in ("seen", "unseen", "nouns")]
+    assert "{} on seen pairs, {} on unseen ones, {} on nouns".format(*zero) in TEXT
+    rows = [log["default_row"][figure] for figure in ("seen", "unseen", "nouns")]
+    reached = [f"{statistics.fmean(row):.1f} ± {statistics.stdev(row):.1f}" for row in rows]
+    assert "reaches {}, {} and {}.".format(*reached) in TEXT
+
+    log = json.loads((ROOT / "docs/measurements/early_rejection.json").read_text(encoding="utf-8"))
+    seconds = {keep: statistics.median(values) for keep, values in log["seconds"].items()}
+    without = seconds["1000"]
+    shares = [f"{100 * seconds[keep] / without:.0f}" for keep in ("1", "4", "8", "16")]
+    assert "N = 1, 4, 8 and 16 take {}, {}, {} and {} % of the ".format(*shares) in TEXT
+    assert f"% of the {without:.2f} s that a picture takes without rejection" in TEXT
+    assert seconds["32"] > without
+    performance = " ".join((ROOT / "docs/PERFORMANCE.md").read_text(encoding="utf-8").split())
+    saved = "{} % of the processor seconds without rejection with `FAST.KEEP` 1, {} % with 4, {} %"
+    assert f"{saved} with 8, {{}} % with 16".format(*shares) in performance
