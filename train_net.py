@@ -4,7 +4,10 @@
 import argparse
 import sys
 import warnings
-from typing import NoReturn
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent / "tools"))
+from command_line import Parser, let_threads_sleep  # noqa: E402 (beside the programs of tools/)
 
 # Libraries' notes to their own developers. Here, because processes that are started import this
 # file first, then the libraries.
@@ -24,18 +27,12 @@ Errors are reported in one line; FGASEG_TRACEBACK=1 in the environment shows whe
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def argument_parser() -> argparse.ArgumentParser:
     """Build a parser of the flags of Detectron2's training scripts, and --import.
 
     Detectron2's own parser is not used because importing it takes seconds, which --help would wait.
     """
-    parser = _Parser(
+    parser = Parser(
         description="Train or evaluate an open-vocabulary segmentation model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -112,6 +109,7 @@ def main() -> int:
         Exit code.
     """
     args = argument_parser().parse_intermixed_args()
+    let_threads_sleep()
     try:
         from fgaseg_d2.engine import errors, launch
     except ImportError as error:

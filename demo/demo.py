@@ -14,9 +14,12 @@ import traceback
 import urllib.request
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import media
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
+from command_line import Parser, let_threads_sleep  # noqa: E402 (beside the programs of tools/)
 
 if TYPE_CHECKING:
     from fgaseg_d2.predictor import OpenVocabPredictor
@@ -45,15 +48,9 @@ class _StopError(Exception):
         self.code = code
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def argument_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
-    parser = _Parser(
+    parser = Parser(
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = parser.add_argument_group("what to look at").add_mutually_exclusive_group(required=True)
@@ -275,6 +272,7 @@ def main(argv: list[str] | None = None) -> int:
         Exit code.
     """
     args = argument_parser().parse_args(argv)
+    let_threads_sleep()
     # Deprecations inside the libraries, and a missing camera, are told or of no use to the user.
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger().setLevel(logging.CRITICAL)

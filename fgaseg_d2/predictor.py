@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias, cast
@@ -26,6 +27,7 @@ from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
 from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.waiting import check_waiting
 
 Picture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
 Words: TypeAlias = Vocabulary | Metadata | str | os.PathLike | Iterable[str | Iterable[str]]
@@ -110,8 +112,10 @@ class OpenVocabPredictor:
         ]
         if not inputs:
             return []
+        start = time.perf_counter()
         with torch.no_grad():
             outputs = self.model(inputs)
+        check_waiting(time.perf_counter() - start, torch.device(self.cfg.MODEL.DEVICE))
         return [
             Segmentation(
                 image=picture,

@@ -1,12 +1,18 @@
-"""What the programs of this folder share: how they read their command lines, report and end.
+"""What the programs share, those of this folder, train_net.py and the demo: command line and end.
 
 Imports the standard library only, as the programs do, so that --help answers at once.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+# Lets the threads of GNU's and of Intel's OpenMP sleep while they wait ...
+_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+# ... unless one of these says that somebody has chosen how they wait.
+_CHOICES = {*_SLEEP, "GOMP_SPINCOUNT", "KMP_LIBRARY"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,6 +62,17 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep while they wait, unless the user has chosen; torch comes later.
+
+    They spin otherwise, and where another program uses the same cores a model takes many times as
+    long; docs/PERFORMANCE.md has figures. GNU's and Intel's OpenMP read the environment when torch
+    is imported, so that by then there is nothing to be done. Processes that are started inherit it.
+    """
+    if "torch" not in sys.modules and not _CHOICES & os.environ.keys():
+        os.environ.update(_SLEEP)
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     command: Callable[[argparse.Namespace], int | None],
@@ -75,6 +92,7 @@ def run_command(
         SystemExit: after --help, with code 0, and after a wrong command line, with code 2.
     """
     options = parser.parse_args(arguments)
+    let_threads_sleep()
     try:
         # Only now, because it takes seconds.
         from fgaseg_d2.engine import errors

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fgaseg_d2.waiting import check_waiting
+
 
 class Stopwatch:
     """Times the calls of a model while it is open, all but the first.
@@ -53,10 +55,14 @@ class Stopwatch:
         self._start = self._now()
 
     def _end(self, model: nn.Module, arguments: tuple, output: object) -> None:
+        seconds = self._now() - self._start
         if self.calls:
-            self.seconds += self._now() - self._start
+            self.seconds += seconds
             self.samples += len(arguments[0])
         self.calls += 1
+        parameter = next(self.model.parameters(), None)
+        if parameter is not None:
+            check_waiting(seconds, parameter.device)
 
     def _now(self) -> float:
         """The time when all that was asked of the GPU is done."""

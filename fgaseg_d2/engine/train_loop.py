@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fgaseg_d2.data.seeding import derived_seed
+from fgaseg_d2.waiting import check_waiting
 
 _MEBIBYTE = 2**20
 
@@ -82,7 +83,9 @@ class TrainLoop(SimpleTrainer):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
         self._write_metrics(means, data_time)
-        self._write_more(means, images * comm.get_world_size() / (time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        self._write_more(means, images * comm.get_world_size() / seconds)
+        check_waiting(seconds, self.device)
 
     def _accumulate(self, batch: list[dict], step: int) -> dict[str, torch.Tensor]:
         """Add one batch's share to the gradients; ranks exchange them after the last batch only."""
