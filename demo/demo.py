@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import media
+import messages
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
 from command_line import Parser, let_threads_sleep  # noqa: E402 (beside the programs of tools/)
 
 if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
     from fgaseg_d2.predictor import OpenVocabPredictor
     from fgaseg_d2.vocabulary import Vocabulary
 
@@ -145,18 +148,14 @@ def _check_output(folder: Path) -> None:
         ) from error
 
 
-def _make_predictor(args: argparse.Namespace) -> OpenVocabPredictor:
+def _make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
     """Build the model; without network it gets random weights, with a loud word about it."""
-    import runner
-
-    from fgaseg_d2.config_files import load_config
     from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError
     from fgaseg_d2.predictor import OpenVocabPredictor
 
-    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
     pretrained = cfg.MODEL.CLIP.PRETRAINED
     if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
-        runner.complain(f"fetching CLIP's pretrained weights {pretrained!r}, unless they are here")
+        messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
         _fail_fast_without_network()
     try:
         return OpenVocabPredictor(cfg)
@@ -164,8 +163,8 @@ def _make_predictor(args: argparse.Namespace) -> OpenVocabPredictor:
         # A file of one's own that cannot be read is an error; only a download may fail.
         if os.path.isfile(pretrained):
             raise
-        runner.complain(f"warning: {' '.join(str(error).split())}")
-        runner.complain(
+        messages.complain(f"warning: {' '.join(str(error).split())}")
+        messages.complain(
             "warning: going on with RANDOM WEIGHTS, only to show that everything runs: what the "
             "model finds means NOTHING. Give --weights with a trained checkpoint."
         )
@@ -185,8 +184,13 @@ def _fail_fast_without_network() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _prepare(args: argparse.Namespace) -> tuple[OpenVocabPredictor, Vocabulary]:
-    """Check the words, then build the model, which takes longer."""
+def _prepare(
+    args: argparse.Namespace, sources: list[media.Source]
+) -> tuple[OpenVocabPredictor, Vocabulary]:
+    """Check the words and look at pictures, then build the model, which takes longer."""
+    import first_looks
+
+    from fgaseg_d2.config_files import load_config
     from fgaseg_d2.vocabulary import Vocabulary
 
     options = {
@@ -195,7 +199,9 @@ def _prepare(args: argparse.Namespace) -> tuple[OpenVocabPredictor, Vocabulary]:
         "background_threshold": args.background_threshold,
     }
     given = None if args.vocab is None else Vocabulary.coerce(args.vocab, **options)
-    predictor = _make_predictor(args)
+    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
+    first_looks.look_at_pictures(sources, cfg.MODEL.WEIGHTS)
+    predictor = _make_predictor(cfg)
     if given is not None:
         return predictor, given
     if predictor.default_vocabulary is None:
@@ -204,22 +210,6 @@ def _prepare(args: argparse.Namespace) -> tuple[OpenVocabPredictor, Vocabulary]:
             'such as --vocab "cat,dog"'
         )
     return predictor, Vocabulary.coerce(predictor.default_vocabulary, **options)
-
-
-def _words_without_effect(predictor: OpenVocabPredictor, vocabulary: Vocabulary) -> str:
-    """Say what the words cannot do where their probabilities add up to 1; "" for nothing."""
-    words, threshold = len(vocabulary.entries), vocabulary.background_threshold
-    if not getattr(predictor.model, "softmax_scores", False):
-        return ""
-    advice = 'name what else there may be, such as --background "wall,floor,sky"'
-    if words == 1:
-        return f"this model chooses among the words, and every pixel gets the only one; {advice}"
-    if 0 < threshold <= 1 / words:
-        return (
-            f"--background-threshold {threshold:g} changes nothing: this model chooses among "
-            f"{words} words, and the best has at least {1 / words:.2g}; {advice}"
-        )
-    return ""
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -236,15 +226,14 @@ def _run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise _StopError(str(error), 1) from error
     try:
-        predictor, vocabulary = _prepare(args)
+        predictor, vocabulary = _prepare(args, sources)
     except (ValueError, OSError) as error:
         raise _StopError(runner.one_line(error), 2) from error
-    runner.say(f"weights: {predictor.weights_summary}")
-    if warning := _words_without_effect(predictor, vocabulary):
-        runner.complain(f"warning: {warning}")
+    messages.say(f"weights: {predictor.weights_summary}")
+    predictor.cautions.look_at_words(vocabulary, predictor.softmax_scores)
     origin = "" if args.vocab else f", the own words of {args.config_file}"
     names = ", ".join(vocabulary.class_names[:12]) + (", ..." if len(vocabulary) > 12 else "")
-    runner.say(f"looking for {len(vocabulary)} classes{origin}: {names}")
+    messages.say(f"looking for {len(vocabulary)} classes{origin}: {names}")
     explain_words = (args.explain_words or _EXPLAIN_WORDS) if args.explain else 0
     run = runner.Runner(
         predictor, vocabulary, args.output, args.batch_size, args.max_frames, explain_words
@@ -258,7 +247,7 @@ def _run(args: argparse.Namespace) -> int:
         raise _StopError(str(error), 1) from error
     except KeyboardInterrupt:
         raise _StopError(f"interrupted after {run.done} of {len(sources)}", 130) from None
-    runner.say(f"{run.done} of {len(sources)} done, results in {args.output}")
+    messages.say(f"{run.done} of {len(sources)} done, results in {args.output}")
     return 1 if run.failed else 0
 
 
@@ -275,14 +264,14 @@ def main(argv: list[str] | None = None) -> int:
     let_threads_sleep()
     # Deprecations inside the libraries, and a missing camera, are told or of no use to the user.
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger().setLevel(logging.CRITICAL)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal cannot show must not stop the run.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _run(args)
+        with messages.library_warnings():
+            return _run(args)
     except _StopError as stop:
         if os.environ.get("FGASEG_TRACEBACK", "0") != "0":
             traceback.print_exc()

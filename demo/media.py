@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import unreadable_videos
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -149,6 +151,7 @@ class VideoReader:
     Attributes:
         fps: frames a second, 25 where the file does not say.
         length: number of frames, None where that is not known.
+        missing: frames that were announced and not found, once the last one was read.
 
     Raises:
         ValueError: it cannot be opened.
@@ -161,14 +164,19 @@ class VideoReader:
         path = source.path if isinstance(source.path, int) else _file_for_opencv(source.path)
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
-            what = "camera" if source.is_camera else "video"
-            advice = "another number" if source.is_camera else "another format, such as .mp4"
+            if isinstance(source.path, int):
+                raise ValueError(
+                    f"expected a camera that OpenCV can open, got '{source.path}'; try another "
+                    "number"
+                )
             raise ValueError(
-                f"expected a {what} that OpenCV can open, got {str(source.path)!r}; try {advice}"
+                f"expected a video that OpenCV can open, got {str(source.path)!r}, "
+                f"{unreadable_videos.reason(source.path)}"
             )
         frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
         self.length = frames if frames > 0 else None
+        self.missing = 0
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[list[np.ndarray]]:
         """Give up to ``size`` frames at a time, H x W x 3, and ``limit`` in all (None: all)."""
@@ -179,6 +187,7 @@ class VideoReader:
         while limit is None or count < limit:
             there, frame = self._capture.read()
             if not there:
+                self.missing = self._missing_after(count)
                 break
             count += 1
             batch.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
@@ -187,6 +196,11 @@ class VideoReader:
                 batch = []
         if batch:
             yield batch
+
+    def _missing_after(self, count: int) -> int:
+        missing = (self.length or 0) - count
+        # Some formats note their duration, from which the number of frames is guessed.
+        return missing if missing > max(2, 0.02 * count) else 0
 
     def close(self) -> None:
         """Let go of the file or camera."""

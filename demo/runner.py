@@ -14,6 +14,7 @@ from typing import Any
 import media
 import numpy as np
 import torch
+from messages import complain, say
 from tqdm import tqdm
 
 from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
@@ -111,11 +112,20 @@ class Runner:
                 writer.close()
                 if not writer.frames:
                     raise ValueError("expected a video with frames, got none; save it anew")
+                self._tell_missing_frames(source, reader)
             shares = {name: round(total / writer.frames, 6) for name, total in totals.items()}
             found = {"frames": writer.frames, "fps": reader.fps, "shares": shares}
             write_json(paths["json"], last | found)
             self.done += 1
             say(f"{source.path} -> {paths['overlay']}, {writer.frames} frames: {_largest(shares)}")
+
+    def _tell_missing_frames(self, source: media.Source, reader: media.VideoReader) -> None:
+        if reader.missing:
+            complain(
+                f"warning: {source.path}: expected {reader.length} frames, as its header says, got "
+                f"{reader.length - reader.missing}; it is cut short or damaged, and its overlay "
+                "ends where it does"
+            )
 
     def _frames(
         self, source: media.Source, reader: media.VideoReader, writer: media.VideoWriter
@@ -179,16 +189,3 @@ def _largest(shares: dict[str, float], count: int = 5) -> str:
     names = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
     text = ", ".join(f"{name} {shares[name]:.1%}" for name in names[:count])
     return f"{text} and {len(names) - count} more" if len(names) > count else text
-
-
-def say(line: str) -> None:
-    """Write a line to standard output, above the progress bar."""
-    with tqdm.external_write_mode(file=sys.stdout):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-
-
-def complain(line: str) -> None:
-    """Write a line to standard error, above the progress bar."""
-    with tqdm.external_write_mode(file=sys.stderr):
-        sys.stderr.write(f"{line}\n")

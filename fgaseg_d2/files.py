@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detectron2.utils.logger import log_first_n
 from PIL import Image, UnidentifiedImageError
 
 from fgaseg_d2.orientation import UPRIGHT, load_upright
+from fgaseg_d2.picture_arrays import narrowed, rgb_array
 from fgaseg_d2.regular_files import require_file
+
+_TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
 def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.ndarray:
@@ -28,7 +33,7 @@ def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.n
             uint8 or uint16.
 
     Returns:
-        H x W x 3, uint8, RGB.
+        H x W x 3, uint8, RGB; of its own, to draw on.
 
     Raises:
         FileNotFoundError: no such file.
@@ -42,16 +47,20 @@ def read_picture(
 ) -> tuple[np.ndarray, int]:
     """Read a picture as :func:`read_image` does, with the orientation that it had (1: none)."""
     if isinstance(image, np.ndarray):
-        return _read_array(image), UPRIGHT
+        return rgb_array(image), UPRIGHT
     if isinstance(image, Image.Image):
-        return load_upright(image, _read_pil)
+        with pillow_errors("picture", getattr(image, "filename", "") or "a PIL image"):
+            _tell_frames(image)
+            return load_upright(image, _read_pil)
     if not isinstance(image, (str, os.PathLike)):
         raise ValueError(
             "expected a path, a PIL image or a NumPy array H x W x 3 (RGB, uint8), got "
-            f"{type(image).__name__}; convert it to one of these"
+            f"{type(image).__name__}; convert it to one of these, a tensor 3 x H x W by "
+            "tensor.permute(1, 2, 0).cpu().numpy()"
         )
     path = require_file(Path(image).expanduser(), "a picture")
     with pillow_errors("picture", path), Image.open(path) as opened:
+        _tell_frames(opened)
         return load_upright(opened, _read_pil)
 
 
@@ -85,45 +94,32 @@ def pillow_errors(
 
 def _read_pil(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
-        return _read_array(_narrow(np.asarray(image)))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    else:
-        image = image.convert("RGB")
-    return _read_array(np.asarray(image))
-
-
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """Pillow opens some 16-bit pictures as 32-bit integers; wider ranges have no known scale."""
-    if values.dtype.kind in "iu" and values.size and 0 <= values.min() <= values.max() <= 65535:
-        return values.astype(np.uint16)
-    raise ValueError(
-        f"expected a picture with 8 or 16 bits a channel, got values of {values.dtype} in another "
-        "range; convert it to 8 bits"
-    )
-
-
-def _read_array(array: np.ndarray) -> np.ndarray:
-    shape = array.shape
-    channels = 1 if array.ndim == 2 else shape[-1] if array.ndim == 3 else 0
-    if channels not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
+        return rgb_array(narrowed(np.asarray(image)))
+    if image.mode == "La":
+        image = image.convert("LA")
+    transparent = image.mode in _TRANSPARENT_MODES or "transparency" in image.info
+    try:
+        image = image.convert("RGBA" if transparent else "RGB")
+    except ValueError as error:
         raise ValueError(
-            "expected a picture H x W x 3 of uint8 (RGB), got an array of shape "
-            f"{'x'.join(map(str, shape))} and type {array.dtype}; move the channels to the end and "
-            "scale to 0..255"
+            f"expected a picture of a kind that Pillow turns into RGB, got mode {image.mode!r}; "
+            "convert it to RGB"
+        ) from error
+    return rgb_array(np.asarray(image))
+
+
+def _tell_frames(image: Image.Image) -> None:
+    """Say once of each file if more is in it than its first picture."""
+    frames = getattr(image, "n_frames", 1)
+    # Telephones put previews and depths behind the picture, in this format.
+    if frames > 1 and image.tell() == 0 and image.format != "MPO":
+        name = getattr(image, "filename", "") or "a picture"
+        what = "pages" if image.format == "TIFF" else "frames"
+        message = (
+            f"{name} has {frames} {what}, of which only the first is looked at; for the others "
+            "convert it to a video, or to a picture each"
         )
-    if 0 in shape:
-        raise ValueError(
-            f"expected a picture with pixels, got an array of shape {'x'.join(map(str, shape))}; "
-            "check how it was cut"
-        )
-    if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    array = array.reshape(*shape[:2], channels)
-    if channels == 4:
-        alpha = array[..., 3:].astype(np.float32) / 255
-        array = np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(array, (*shape[:2], 3)))
+        log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 # Begins the names of files that are being written.

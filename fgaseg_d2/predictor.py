@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias, cast
 
@@ -17,7 +17,9 @@ from detectron2.data import Metadata
 from detectron2.modeling import build_model
 from PIL import Image
 
+from fgaseg_d2.cautions import Cautions
 from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.class_lists import listed
 from fgaseg_d2.config_files import load_config
 from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.data.inputs import PictureInput
@@ -52,6 +54,9 @@ class OpenVocabPredictor:
             is one.
         opts: configuration keys and values in turn, such as ("INPUT.MIN_SIZE_TEST", 512).
 
+    Several threads may share a predictor. A warning says what makes results doubtful: a single
+    class, or a photograph where the weights know drawn scenes only.
+
     Raises:
         FileNotFoundError: no such configuration or weights.
         ValueError: a wrong key, value or device, or a configuration without the keys of fgaseg_d2.
@@ -70,8 +75,11 @@ class OpenVocabPredictor:
         with contextlib.suppress(FileNotFoundError):
             register_configured(self.cfg)
         self._input = PictureInput.for_testing(self.cfg)
-        self.model = build_model(self.cfg).eval()
-        self.weights_summary = self._load_weights()
+        self.cautions = Cautions()
+        # Parameters that are made in inference mode could never be trained or changed.
+        with torch.inference_mode(False):
+            self.model = build_model(self.cfg).eval()
+            self.weights_summary = self._load_weights()
 
     def __call__(self, image: Picture, vocabulary: Words | None = None) -> Segmentation:
         """Segment one picture.
@@ -85,7 +93,7 @@ class OpenVocabPredictor:
 
         Raises:
             FileNotFoundError: no such picture or class list.
-            ValueError: not a picture, or not a vocabulary.
+            ValueError: not a picture, not a vocabulary, or a model in training mode.
         """
         return self.batch([image], vocabulary)[0]
 
@@ -103,31 +111,32 @@ class OpenVocabPredictor:
             FileNotFoundError, ValueError: as a call; or vocabularies in another number, or mixed
                 with other words.
         """
-        images = list(images)
+        images = _several(images)
         vocabularies = self._vocabularies(vocabulary, len(images))
         pictures = [read_image(image) for image in images]
+        if not images:
+            return []
+        self._give_cautions(images, pictures, vocabularies)
         inputs = [
             self._prepare(picture, words)
             for picture, words in zip(pictures, vocabularies, strict=True)
         ]
-        if not inputs:
-            return []
         start = time.perf_counter()
-        with torch.no_grad():
+        with self._segmenting():
             outputs = self.model(inputs)
-        check_waiting(time.perf_counter() - start, torch.device(self.cfg.MODEL.DEVICE))
-        return [
-            Segmentation(
-                image=picture,
-                **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
-                vocabulary=words,
-                source=_source(image),
-                weights=self.weights_summary,
-            )
-            for image, picture, words, output in zip(
-                images, pictures, vocabularies, outputs, strict=True
-            )
-        ]
+            check_waiting(time.perf_counter() - start, torch.device(self.cfg.MODEL.DEVICE))
+            return [
+                Segmentation(
+                    image=picture,
+                    **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
+                    vocabulary=words,
+                    source=_source(image),
+                    weights=self.weights_summary,
+                )
+                for image, picture, words, output in zip(
+                    images, pictures, vocabularies, outputs, strict=True
+                )
+            ]
 
     def explain(self, image: Picture, vocabulary: Words | None = None) -> Explanation:
         """Segment one picture and keep what the model made the segmentation of (GCS and LCS).
@@ -144,7 +153,9 @@ class OpenVocabPredictor:
             FileNotFoundError, ValueError: as a call.
         """
         (segmentation,) = self.batch([image], vocabulary)
-        maps = self.model.pseudo_masks(self._prepare(segmentation.image, segmentation.vocabulary))
+        item = self._prepare(segmentation.image, segmentation.vocabulary)
+        with self._segmenting():
+            maps = self.model.pseudo_masks(item)
         arrays = {name: values.cpu().numpy() for name, values in maps.items()}
         fields = (field.name for field in dataclasses.fields(segmentation))
         return Explanation(
@@ -157,6 +168,33 @@ class OpenVocabPredictor:
     def default_vocabulary(self) -> Vocabulary | None:
         """The configuration's own words, None if it has none."""
         return self.model.test_vocabulary
+
+    @property
+    def softmax_scores(self) -> bool:
+        """Whether the scores of the words add up to 1, so that the words compete."""
+        return getattr(self.model, "softmax_scores", False)
+
+    @contextlib.contextmanager
+    def _segmenting(self) -> Iterator[None]:
+        """Compute without gradients, and leave results that may be written to and trained on."""
+        if self.model.training:
+            raise ValueError(
+                "expected the model in evaluation mode, got it in training mode; call "
+                "predictor.model.eval() first"
+            )
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+
+    def _give_cautions(
+        self,
+        images: Sequence[Picture],
+        pictures: Sequence[np.ndarray],
+        vocabularies: Sequence[Vocabulary],
+    ) -> None:
+        for words in dict.fromkeys(vocabularies):
+            self.cautions.look_at_words(words, self.softmax_scores)
+        for image, picture in zip(images, pictures, strict=True):
+            self.cautions.look_at_picture(picture, _source(image), self.cfg.MODEL.WEIGHTS)
 
     def _vocabularies(
         self, words: Words | Iterable[Vocabulary] | None, count: int
@@ -172,7 +210,7 @@ class OpenVocabPredictor:
         single = isinstance(words, (str, bytes, os.PathLike, Mapping, AbstractSet))
         if isinstance(words, Iterable) and not single:
             # A generator can be read only once.
-            words = tuple(words)
+            words = listed(words, "words")
         items = words if isinstance(words, tuple) else ()
         own = [item for item in items if isinstance(item, Vocabulary)]
         if not own:
@@ -227,6 +265,13 @@ def _labels_and_scores(canvas: torch.Tensor, size: tuple[int, int]) -> dict[str,
     scores = resize_scores([canvas], score_size)
     labels = scores.argmax(0) if score_size == size else best_classes([canvas], size)
     return {"labels": labels.to(torch.int32).cpu().numpy(), "scores": scores}
+
+
+def _several(images: Iterable[Picture]) -> list[Picture]:
+    single = isinstance(images, (str, bytes, os.PathLike, Image.Image))
+    if single or (isinstance(images, np.ndarray) and images.ndim < 4):
+        raise ValueError("expected pictures in a list, got a single one; put it in a list")
+    return list(images)
 
 
 def _source(image: Picture) -> str:

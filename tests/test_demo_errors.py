@@ -5,7 +5,10 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.demo_tools import (
     DEMO,
@@ -186,6 +189,33 @@ def test_bad_video(main, tmp_path):
     assert f"got '{tmp_path / 'broken.mp4'}'" in errors
     assert not list(output.iterdir())
     assert last_line(text).startswith("0 of 1 done")
+
+
+def test_a_video_that_is_cut_short_is_said(main, tmp_path):
+    """Its header promises more frames than there are."""
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
+        writer.write(frame)
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    output = tmp_path / "new"
+    code, _, errors = main("--input", path, "--vocab", "cat,dog", "--output", output, *RANDOM)
+    assert code == 0
+    assert f"warning: {path}: expected 12 frames, as its header says, got " in errors
+    assert (output / "clip_overlay.mp4").is_file()
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tiff"])
+def test_pictures_of_several_frames_are_said(main, tmp_path, ending):
+    frames = [Image.new("RGB", (40, 30), (80 * n, 200, 10)) for n in range(3)]
+    path = tmp_path / f"several.{ending}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    arguments = ("--vocab", "cat,dog", "--output", tmp_path / "new", *RANDOM)
+    code, _, errors = main("--input", path, *arguments)
+    assert code == 0
+    what = "pages" if ending == "tiff" else "frames"
+    assert f"warning: {path} has 3 {what}, of which only the first is looked at" in errors
 
 
 def test_interruption_leaves_no_half_video(tmp_path):

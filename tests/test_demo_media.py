@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -105,11 +106,59 @@ def test_lost_frames_are_noticed(media, tmp_path):
         writer.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all"])
-def test_bad_videos(media, tmp_path, content):
-    (tmp_path / "a.mkv").write_bytes(content)
-    with pytest.raises(ValueError, match="a video that OpenCV can open"):
-        media.VideoReader(media.Source(tmp_path / "a.mkv", "a"))
+def box(kind, *content):
+    """A box of an MP4 file."""
+    content = b"".join(content)
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def mp4(*handlers):
+    """An MP4 file with tracks of these kinds, and nothing in them."""
+    tracks = [
+        box(b"trak", box(b"mdia", box(b"hdlr", bytes(8), handler, bytes(13))))
+        for handler in handlers
+    ]
+    return box(b"ftyp", b"isom", bytes(4)) + box(b"moov", *tracks)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"no video at all", "damaged, cut short or in a format that OpenCV lacks"),
+        (mp4(b"vide", b"soun"), "damaged, cut short"),
+        (mp4(b"soun"), "sound without pictures; give a video"),
+        (b"RIFF\x24\0\0\0WAVEfmt " + bytes(40), "sound without pictures"),
+        (b"\x1aE\xdf\xa3" + bytes(30) + b"A_OPUS" + bytes(99), "sound without pictures"),
+        (b"OggS" + bytes(24) + b"OpusHead" + bytes(99), "sound without pictures"),
+    ],
+)
+def test_bad_videos(media, tmp_path, content, reason):
+    for name in ("a.mkv", "a.mp4"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="a video that OpenCV can open") as caught:
+            media.VideoReader(media.Source(tmp_path / name, "a"))
+        assert reason in str(caught.value)
+
+
+def test_frames_that_are_missing_are_counted(media, tmp_path):
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+
+    def read():
+        reader = media.VideoReader(media.Source(path, "v"))
+        count = sum(len(batch) for batch in reader.batches(3))
+        reader.close()
+        return count, reader.missing
+
+    assert read() == (20, 0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    count, missing = read()
+    assert 0 < count < 20 and count + missing == 20
 
 
 def test_no_camera(media):

@@ -137,7 +137,8 @@ class CLIPViT(Backbone):
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patches -> B x L x W tokens, CLS first, and the grid's height and width."""
         visual = self.visual
-        patches = visual.conv1(images)
+        # A model may have been put into half or double precision.
+        patches = visual.conv1(images.to(visual.conv1.weight.dtype))
         grid = tuple(patches.shape[-2:])
         tokens = patches.flatten(2).transpose(1, 2)
         cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)

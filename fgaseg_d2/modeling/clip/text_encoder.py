@@ -178,7 +178,7 @@ class CLIPTextEncoder(nn.Module):
         """Warn of names that CLIP does not see as they are; returns their tokens, names x L."""
         names = _names(entries)
         template = max(self.templates, key=len)
-        tokens = self.tokenizer([template.replace("{}", name) for name in names])
+        tokens = self._tokens([template.replace("{}", name) for name in names])
         for message in warnings_about(names, tokens):
             if self.training:
                 # Every step has words, often the same.
@@ -187,11 +187,16 @@ class CLIPTextEncoder(nn.Module):
                 logger.warning(message)
         return tokens
 
+    def _tokens(self, prompts: list[str]) -> Tensor:
+        # Tokenizers put single numbers into a tensor, which a user's default device may not like.
+        with torch.device("cpu"):
+            return self.tokenizer(prompts)
+
     def _encode(self, entries: Entries) -> Tensor:
         # A name's prompts are encoded once, however many entries share it.
         names = _names(entries)
         prompts = [template.replace("{}", name) for name in names for template in self.templates]
-        tokens = self.tokenizer(prompts).to(self._device)
+        tokens = self._tokens(prompts).to(self._device)
         embeddings = encode_prompts(self.clip, tokens, self.batch_size)
         if len(self.templates) > 1:
             embeddings = F.normalize(

@@ -76,16 +76,16 @@ def merge_views(views: Iterable[Tensor], canvas: Size, size: Size, stride: Size)
         T x canvas.
     """
     views = iter(views)
-    total = None
-    cover = torch.zeros(canvas)
+    total = cover = None
     for y in window_offsets(canvas[0], size[0], stride[0]):
         for x in window_offsets(canvas[1], size[1], stride[1]):
             window = next(views)
             if total is None:
                 total = window.new_zeros(window.shape[0], *canvas)
+                cover = window.new_zeros(canvas)
             total[:, y : y + size[0], x : x + size[1]] += window
             cover[y : y + size[0], x : x + size[1]] += 1
-    total /= cover.to(total)
+    total /= cover
     whole = next(views)
     # In place and class by class: at this size the scores of many classes fill gigabytes.
     for start in range(0, len(total), _CLASSES):

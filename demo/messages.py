@@ -1,0 +1,65 @@
+"""What the demo tells its user beside results: lines, and the warnings of the library."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+_LIBRARY = "fgaseg_d2"
+
+
+def say(line: str) -> None:
+    """Write a line to standard output, above the progress bar."""
+    _write(line, sys.stdout)
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error, above the progress bar."""
+    _write(line, sys.stderr)
+
+
+def _write(line: str, stream: TextIO) -> None:
+    # Where requirements are missing, this program can still say so.
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=stream):
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+class _Complaints(logging.Handler):
+    """Shows each warning once, however many pictures it is about."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's message."""
+        message = " ".join(record.getMessage().split())
+        kind = getattr(record, "kind", message)
+        if kind not in self.told:
+            self.told.add(kind)
+            complain(f"warning: {message}")
+
+
+@contextlib.contextmanager
+def library_warnings() -> Iterator[None]:
+    """In this block, let the warnings of this package reach the user, and none of other libraries.
+
+    Those tell what is of no use to the user, or what this package says better.
+    """
+    root, library, shown = logging.getLogger(), logging.getLogger(_LIBRARY), _Complaints()
+    levels = root.level, library.level
+    root.setLevel(logging.CRITICAL)
+    library.setLevel(logging.WARNING)
+    library.addHandler(shown)
+    try:
+        yield
+    finally:
+        library.removeHandler(shown)
+        root.setLevel(levels[0])
+        library.setLevel(levels[1])

@@ -1,0 +1,102 @@
+"""What a person should know before trusting a result, in words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import PurePath
+
+import numpy as np
+
+from fgaseg_d2.checkpoint_files import BUNDLED
+from fgaseg_d2.class_lists import shorten
+from fgaseg_d2.photographs import looks_like_photograph
+from fgaseg_d2.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+# Weights that come with the package; a copy of the file is known by its name.
+_DRAWN = {"storybook_vit8.safetensors"}
+
+
+class Cautions:
+    """Warns, of each kind of doubt once."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, object] = {}
+
+    def warn(self, message: str, kind: str = "") -> None:
+        """Log a warning.
+
+        Args:
+            message: "" for none.
+            kind: warnings of one kind are given once, "" for whenever the message differs; a
+                handler finds it in the record.
+        """
+        kind, mine = kind or message, object()
+        # One step, because several threads may come with the same doubt.
+        if message and self._given.setdefault(kind, mine) is mine:
+            logger.warning("%s", message, extra={"kind": kind})
+
+    def look_at_words(self, vocabulary: Vocabulary, softmax: bool) -> None:
+        """Warn as :func:`about_words` says."""
+        self.warn(about_words(vocabulary, softmax))
+
+    def look_at_picture(self, picture: np.ndarray, source: str, weights: str) -> None:
+        """Warn as :func:`about_picture` says, of the first such picture."""
+        if "photograph" not in self._given:
+            self.warn(about_picture(picture, source, weights), "photograph")
+
+
+def about_words(vocabulary: Vocabulary, softmax: bool) -> str:
+    """Say what words cannot do.
+
+    Args:
+        vocabulary: the words.
+        softmax: whether the scores of the words add up to 1.
+
+    Returns:
+        A sentence; "" where there is nothing to say.
+    """
+    words, threshold = len(vocabulary.entries), vocabulary.background_threshold
+    advice = 'name what else there may be, such as --background "wall,floor,sky"'
+    if softmax and words == 1:
+        return f"this model chooses among the words, and every pixel gets the only one; {advice}"
+    if softmax and 0 < threshold <= 1 / words:
+        return (
+            f"--background-threshold {threshold:g} changes nothing: this model chooses among "
+            f"{words} words, and the best has at least {1 / words:.2g}; {advice}"
+        )
+    if len(vocabulary) == 1:
+        name = shorten(vocabulary.class_names[0])
+        return (
+            f"there is one class only, {name!r}, and every pixel gets it; separate classes with "
+            f"commas, and {advice}, or give a background threshold"
+        )
+    return ""
+
+
+def knows_drawings_only(weights: str) -> bool:
+    """Whether MODEL.WEIGHTS names weights that were trained on drawn scenes (Storybook)."""
+    return weights.startswith(BUNDLED) or PurePath(weights).name in _DRAWN
+
+
+def about_picture(picture: np.ndarray, source: str, weights: str) -> str:
+    """Say that a picture is none that the weights can know.
+
+    Args:
+        picture: H x W x 3, uint8, RGB.
+        source: where it came from, "" if that is not known.
+        weights: MODEL.WEIGHTS.
+
+    Returns:
+        A sentence; "" where there is nothing to say.
+    """
+    if not knows_drawings_only(weights) or not looks_like_photograph(picture):
+        return ""
+    name = PurePath(source).name if source else "the picture"
+    return (
+        f"{shorten(name)} looks like a photograph, and these weights know drawn scenes only: what "
+        "they find in it means nothing. For photographs take the configuration "
+        "training_free_vitb16 (demo.py --config-file training_free_vitb16), or vitb16_384 with the "
+        "weights of CAT-Seg, see Weights in README.md"
+    )
