@@ -4,6 +4,7 @@
 import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent / "tools"))
@@ -102,13 +103,16 @@ def train_or_test(args: argparse.Namespace) -> None:
     trainer.train()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
+
+    Args:
+        arguments: words after the program's name; None takes those of this process.
 
     Returns:
         Exit code.
     """
-    args = argument_parser().parse_intermixed_args()
+    args = argument_parser().parse_intermixed_args(arguments)
     let_threads_sleep()
     try:
         from fgaseg_d2.engine import errors, launch

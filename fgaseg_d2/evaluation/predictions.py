@@ -6,7 +6,6 @@ above 255 classes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -18,8 +17,18 @@ from detectron2.utils import comm
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.files import write_image, write_json
+from fgaseg_d2.json_files import read_json
 
 INDEX = "predictions.json"
+# What the index holds at the least, beside a "prediction" and the "truth" of each of its files.
+_INDEX_TYPES = {
+    "dataset": str,
+    "classes": list,
+    "ignore_label": int,
+    "unseen_classes": list,
+    "pictures": int,
+    "run": dict,
+}
 _LABEL_ENDINGS = (".png", ".tif", ".tiff")
 
 
@@ -128,22 +137,52 @@ def read_index(folder: str | Path) -> SavedPredictions:
             "label maps of another program say what they are scored against (--dataset or --truth)"
         )
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        labels = LabelSpec(index["dataset"], tuple(index["classes"]), int(index["ignore_label"]))
+        index = _checked_index(read_json(path))
+        labels = LabelSpec(index["dataset"], tuple(index["classes"]), index["ignore_label"])
         files = index["files"]
         truth = GroundTruth(
             labels,
-            {picture: str(pair["truth"]) for picture, pair in files.items()},
-            unseen_classes=tuple(index.get("unseen_classes", ())),
+            {picture: pair["truth"] for picture, pair in files.items()},
+            unseen_classes=tuple(index["unseen_classes"]),
         )
-        predictions = {picture: folder / pair["prediction"] for picture, pair in files.items()}
-        pictures, run = int(index.get("pictures", len(files))), dict(index.get("run", {}))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(
-            f"{path}: expected the index of saved predictions, got an error ({error!r}); make the "
+            f"{path}: expected the index of saved predictions, got an error ({error}); make the "
             "predictions anew"
         ) from error
-    return SavedPredictions(predictions, truth, pictures, run, surplus_files(folder, predictions))
+    predictions = {picture: folder / pair["prediction"] for picture, pair in files.items()}
+    surplus = surplus_files(folder, predictions)
+    return SavedPredictions(predictions, truth, index["pictures"], index["run"], surplus)
+
+
+def _checked_index(index: Any) -> dict[str, Any]:
+    """An index with all its entries, those that may be left out included.
+
+    Raises:
+        ValueError: one is missing or of another type.
+    """
+    index = _of_type(index, dict, "the whole")
+    count = len(_of_type(index.get("files"), dict, "files"))
+    index = {"unseen_classes": [], "pictures": count, "run": {}} | index
+    for key, kind in _INDEX_TYPES.items():
+        _of_type(index.get(key), kind, key)
+    for key in ("classes", "unseen_classes"):
+        for name in index[key]:
+            _of_type(name, str, f"a name in {key}")
+    if not index["classes"]:
+        raise ValueError("expected at least one name in classes, got none")
+    for picture, pair in index["files"].items():
+        for key in ("prediction", "truth"):
+            entry = _of_type(pair, dict, f"files, {picture}").get(key)
+            _of_type(entry, str, f"files, {picture}, {key}")
+    return index
+
+
+def _of_type(value: Any, kind: type, what: str) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        found = "nothing" if value is None else type(value).__name__
+        raise ValueError(f"expected {what} as {kind.__name__}, got {found}")
+    return value
 
 
 def label_files(folder: str | Path) -> dict[str, Path]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import re
@@ -20,6 +19,7 @@ from typing import Any
 from fgaseg_d2.evaluation.markdown import results_page
 from fgaseg_d2.evaluation.published import table_position
 from fgaseg_d2.files import atomic_path, write_json
+from fgaseg_d2.json_files import read_json
 
 _DETAILS = "evaluation.json"
 _LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
@@ -115,7 +115,7 @@ def _earlier(folder: Path) -> list[Evaluation]:
     found = []
     for path in (folder / "inference").glob(f"*/{_DETAILS}"):
         try:
-            found.append(Evaluation(**json.loads(path.read_text(encoding="utf-8"))))
+            found.append(Evaluation(**read_json(path)))
         except (ValueError, TypeError):
             continue
     return found

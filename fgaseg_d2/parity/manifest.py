@@ -1,6 +1,5 @@
 """Manifests: names and shapes of the reference's parameters, compared with our models'."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import torch
 
 from fgaseg_d2.catseg import is_catseg
+from fgaseg_d2.json_files import read_json
 from fgaseg_d2.parity.compare import Comparison
 from fgaseg_d2.parity.measure import reference_shapes
 from fgaseg_d2.parity.settings import Settings, translate
@@ -33,7 +33,7 @@ def read_manifest(path: Path) -> Shapes:
     """
     require_file(path, "a manifest")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         shapes = {str(name): tuple(map(int, shape)) for name, shape in content.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -13,6 +13,7 @@ from detectron2.config import get_cfg
 
 from fgaseg_d2.config import add_fgaseg_config
 from fgaseg_d2.config_files import leaves
+from fgaseg_d2.json_files import read_json
 from fgaseg_d2.studies.definition import COSTS, Study
 from fgaseg_d2.studies.plan import DONE, FAILED, Planner, Run, Step, check
 from fgaseg_d2.studies.statistics import Spread, paired_difference, spread
@@ -155,7 +156,7 @@ def _changes(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, An
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except ValueError as error:
         raise ValueError(
             f"expected JSON in {path}, got an error ({error}); remove its folder to run it again"

@@ -16,6 +16,7 @@ from typing import Any
 
 from fgaseg_d2.config_files import leaves, load_config
 from fgaseg_d2.files import write_json
+from fgaseg_d2.json_files import read_json
 from fgaseg_d2.studies.definition import Row, Study
 from fgaseg_d2.studies.settings import CLIP, RUNS, Settings
 
@@ -198,7 +199,7 @@ def check(step: Step) -> None:
     if not path.is_file():
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         wanted = json.loads(json.dumps(step.config))
         keys = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
     except (ValueError, TypeError) as error:

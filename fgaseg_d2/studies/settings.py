@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from fgaseg_d2.checkpoint_files import (
     write_checkpoint,
 )
 from fgaseg_d2.files import write_json
+from fgaseg_d2.json_files import read_json
 
 BUNDLED_MODEL = f"{BUNDLED}storybook_vit8.safetensors"
 RUNS, CLIP, _SETTINGS = "runs", "clip.pth", "settings.json"
@@ -96,7 +96,7 @@ def read_settings(output: Path) -> Settings | None:
     if not path.is_file():
         return None
     try:
-        return Settings(**json.loads(path.read_text(encoding="utf-8")))
+        return Settings(**read_json(path))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"expected the settings of studies in {path}, got something else ({error}); remove it "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 from fgaseg_d2.data.preparation.raw_files import check_not_empty
+from fgaseg_d2.json_files import read_json
 
 _ADVICE = "download the file anew"
 
@@ -33,8 +33,8 @@ class ContextJson:
         """
         check_not_empty(path, "JSON file")
         try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
+            content = read_json(path)
+        except ValueError as error:
             raise ValueError(f"{path}: expected JSON, got an error ({error}); {_ADVICE}") from error
         self.path = path
         self.problems: list[str] = []

@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fgaseg_d2.json_files import read_json
+
 from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
 from .vocabularies import (
     ATTRIBUTE_WORDS,
@@ -108,7 +110,7 @@ class Settings:
         """
         path = folder / INFO_NAME
         try:
-            info = json.loads(path.read_text(encoding="utf-8"))
+            info = read_json(path)
             version = info.pop("version")
             if version == VERSION:
                 return cls(**info)

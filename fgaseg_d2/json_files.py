@@ -1,0 +1,29 @@
+"""Reads JSON files so that whatever is wrong with one is an error of one short line."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a UTF-8 file of JSON.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: another encoding, not JSON, or JSON that is nested too deeply; the message says
+            which, without the file's content.
+    """
+    return parse_json(Path(path).read_bytes())
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON; see :func:`read_json`."""
+    try:
+        return json.loads(data)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected UTF-8 text, got other bytes at {error.start}") from None
+    except RecursionError:
+        raise ValueError("expected plain JSON, got brackets within too many brackets") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected JSON, got an error ({error})") from None
