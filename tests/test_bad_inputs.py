@@ -5,40 +5,30 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from bad_inputs.case import Case
-from bad_inputs.judging import VERDICTS, judge_error, judge_message, judge_return
-from bad_inputs.workers import Limits, try_input
+from bad_inputs.judging import Outcome, judge_error, judge_message, judge_return
+from bad_inputs.kinds import make_case
+from bad_inputs.material import Material
+from bad_inputs.workers import Limits, Tried, try_input
+from detectron2.config import CfgNode
+from PIL import Image
 
-from tests.conftest import ROOT, tool
-from tests.demo_tools import environment
+from tests.conftest import tool
 
 program = tool("try_bad_inputs")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    """The tool as a program, which loads the libraries once for all inputs."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "try_bad_inputs.py"), *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.mark.slow
-def test_bad_inputs_of_every_kind_are_answered():
-    done = run("--inputs", "320", "--seed", "13")
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
-    assert rows["kind"] == ["inputs", *VERDICTS]
-    for kind in program.KINDS:
-        inputs, works, refused, *unanswered = map(int, rows[kind])
-        assert inputs == 40 and works + refused == 40 and not any(unanswered), kind
-        # Neither is all that is drawn refused for one reason, nor is it all sound.
-        assert works and refused, kind
-    assert "Traceback" not in done.stderr
+@pytest.fixture
+def small_material(tmp_path):
+    """As much of what inputs share as these kinds need: sound files, no model."""
+    for name in ("pictures", "labels"):
+        (tmp_path / "shared" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8)).save(tmp_path / "shared" / name / f"{number}.png")
+    return Material(tmp_path / "shared", Path(), CfgNode(), None, {}, None, {})
 
 
 def fail(error):
@@ -80,7 +70,7 @@ def start_something(number):
         (lambda: fail(RecursionError("too deep")), "traceback", "RecursionError"),
         (lambda: os.kill(os.getpid(), 11), "crash", "SIGSEGV"),
         (lambda: os._exit(0), "crash", "ended early"),
-        (lambda: bytearray(300 * 2**20).find(1), "memory", "MiB more than before"),
+        (lambda: None if b"x" * (300 * 2**20) else 1, "memory", "MiB more than before"),
         (lambda: bytearray(2**40), "memory", "MemoryError"),
         (compute_for_ever, "hang", "computed without an end"),
         (wait_for_ever, "hang", "waited without an end"),
@@ -137,9 +127,6 @@ def _is_zombie(process):
 
 
 def test_a_failure_is_told_with_the_command_that_repeats_it():
-    from bad_inputs.judging import Outcome
-    from bad_inputs.workers import Tried
-
     tried = Tried("EXIF: 9", Outcome("traceback", "KeyError: 9"), "", 0.1)
     text = program._complaint("picture", 12, 7, tried)
     assert "EXIF: 9" in text and "KeyError: 9" in text
@@ -175,14 +162,19 @@ def test_a_message_says_what_was_expected_or_what_to_do(message, good):
     assert judge_message(message).good == good
 
 
-def test_the_same_seed_draws_the_same_inputs():
-    """Also where other inputs come before; the folder's name, which a message may hold, aside."""
-    first = run("--only", "vocabulary:3", "--seed", "5").stdout
-    second = run("--only", "vocabulary:3", "--seed", "5").stdout
-    other = run("--only", "vocabulary:3", "--seed", "6").stdout
-    assert drawn(first) == drawn(second) != drawn(other)
+@pytest.mark.parametrize("kind", ["vocabulary", "prediction"])
+def test_the_same_seed_draws_the_same_inputs(kind, small_material, tmp_path):
+    """Whatever was drawn before; another seed draws others."""
 
+    def drawn(seed, name):
+        folders = [tmp_path / f"{name}{number}" for number in range(8)]
+        for folder in folders:
+            folder.mkdir()
+        return [
+            make_case(kind, number, seed, small_material, folder).text.replace(str(folder), "")
+            for number, folder in enumerate(folders)
+        ]
 
-def drawn(output):
-    """The line that describes an input."""
-    return next(line for line in output.splitlines() if line.startswith("lines: "))
+    first = drawn(5, "first")
+    assert len(set(first)) > 4
+    assert first == drawn(5, "again") != drawn(6, "other")

@@ -58,14 +58,22 @@ def test_numbers_within_the_range():
         (command_line.count, "1.5", "expected a whole number of 0 or more, got '1.5'"),
         (command_line.positive, "0", "expected a whole number of 1 or more, got '0'"),
         (command_line.positive, "many", "expected a whole number of 1 or more, got 'many'"),
+        (
+            command_line.picture_file,
+            "a.xyz",
+            "expected a name that ends in .png or .jpg, got 'a.xyz'; see",
+        ),
+        (command_line.picture_file, "", "expected a name that ends in .png or .jpg, got ''"),
+        (command_line.picture_file, "folder/", "expected a name that ends in .png or .jpg"),
     ],
 )
-def test_other_numbers_are_refused(kind, word, message, capsys):
+def test_other_values_are_refused(kind, word, message, capsys):
     parser = command_line.Parser()
     parser.add_argument("--number", type=kind)
     with pytest.raises(SystemExit):
         parser.parse_args([f"--number={word}"])
-    assert f"argument --number: {message}; see " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"argument --number: {message}" in error and error.count("\n") == 1
 
 
 def fail(error):

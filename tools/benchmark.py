@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command_line import Parser, count, positive, run_command, say
+from command_line import Parser, count, picture_file, positive, run_command, say
 
 WHAT = ("forward", "sliding", "text", "training", "evaluation", "startup")
 VARIANTS = ("exact", "keep1", "keep2", "keep4", "fast", "checkpointing")
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="write all figures to a JSON file"
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw cost against classes, as a PNG"
+        "--plot", type=picture_file, metavar="FILE", help="draw cost against classes, as a PNG"
     )
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE",

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 # Lets the threads of GNU's and of Intel's OpenMP sleep while they wait ...
@@ -42,6 +43,14 @@ def count(text: str) -> int:
 def positive(text: str) -> int:
     """Type of an argument: a whole number of 1 or more."""
     return _whole_number(text, 1)
+
+
+def picture_file(text: str) -> Path:
+    """Type of an argument: a file to write a drawing into, whose ending is known."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .png or .jpg, got {text!r}")
+    return path
 
 
 def _whole_number(text: str, least: int) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, count, run_command, say
+from command_line import Parser, count, picture_file, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="HTML file (default: view.html beside the folder)",
     )
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="draw one PNG or JPEG instead of HTML"
+        "--sheet", type=picture_file, metavar="FILE", help="draw one PNG or JPEG instead of HTML"
     )
     parser.add_argument(
         "--classes",

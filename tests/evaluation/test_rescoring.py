@@ -182,12 +182,51 @@ def test_a_picture_without_a_prediction(saved, capsys, tmp_path):
     assert code == 1 and "got none for 1: p2" in err
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"dataset": "x"}', "{broken"])
-def test_a_damaged_index(saved, capsys, text):
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "expected JSON"),
+        (b"[]", "expected the whole as dict, got list"),
+        (b'{"dataset": "x"}', "expected files as dict, got nothing"),
+        (b"{broken", "expected JSON"),
+        (b'{"dataset": "caf\xe9"}', "expected UTF-8 text"),
+        (b"[" * 100_000, "too many brackets"),
+        (b'{"a":' * 100_000, "too many brackets"),
+        (b'{"pictures": ' + b"9" * 10_000, "limit"),
+    ],
+)
+def test_a_damaged_index(saved, capsys, data, reason):
     folder, _ = saved
-    (folder / "predictions.json").write_text(text, encoding="utf-8")
+    (folder / "predictions.json").write_bytes(data)
     code, _, err = call(capsys, folder)
-    assert code == 1 and "predictions.json: expected the index" in err
+    assert code == 1 and "predictions.json: expected the index" in err and reason in err
+    assert err.count("\n") == 1 and len(err) < 400
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("dataset", {"a": 1}, "expected dataset as str, got dict"),
+        ("dataset", None, "expected dataset as str, got nothing"),
+        ("classes", [], "at least one name in classes"),
+        ("classes", "cat", "expected classes as list, got str"),
+        ("classes", ["cat", 3.5], "expected a name in classes as str, got float"),
+        ("ignore_label", True, "expected ignore_label as int, got bool"),
+        ("unseen_classes", [None], "expected a name in unseen_classes as str, got nothing"),
+        ("pictures", "3", "expected pictures as int, got str"),
+        ("run", [["a", 1]], "expected run as dict, got list"),
+        ("files", ["p1.png"], "expected files as dict, got list"),
+        ("files", {"p1.png": "p1.png"}, "expected files, p1.png as dict, got str"),
+        ("files", {"p1.png": {"truth": "p1.png"}}, "files, p1.png, prediction as str, got nothing"),
+    ],
+)
+def test_an_index_with_values_of_other_types(saved, capsys, key, value, reason):
+    folder, _ = saved
+    index = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
+    (folder / "predictions.json").write_text(json.dumps(index | {key: value}), encoding="utf-8")
+    code, _, err = call(capsys, folder)
+    assert code == 1 and "predictions.json: expected the index" in err and reason in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

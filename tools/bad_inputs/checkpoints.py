@@ -172,7 +172,7 @@ def strange_tensors(draw: Draw) -> Case:
     for name in rng.sample(list(state), rng.choice((1, 2, len(state)))):
         value = strange_tensor(rng)
         text = f"{name} = {type(value).__name__} {getattr(value, 'dtype', '')}"
-        if type(value) is Tensor and value.shape == (4,) and _is_plain(value):
+        if type(value) is Tensor and _is_plain(value) and value.shape == (4,):
             # Of the right shape, so that nothing but the values speaks against it.
             value = value[0].expand(state[name].shape).clone()
         state[name] = value

@@ -17,7 +17,7 @@ VERDICTS = (*GOOD, TRACEBACK, MESSAGE, HANG, MEMORY, CRASH)
 
 _ADVICE = re.compile(
     r"\b(expected|must|did you mean|add|call|check|choose|convert|correct|free|give|install|leave|"
-    r"make|mend|name|put|register|remove|rename|save|see|set|take|use|write)\b"
+    r"make|mend|name|needs|put|register|remove|rename|save|see|set|take|use|write)\b"
 )
 _TRACEBACK = "Traceback (most recent call last)"
 _OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator|std::bad_alloc|[Cc]annot allocate memory")

@@ -46,7 +46,9 @@ def sound_picture(rng: random.Random, only: tuple[str, ...] = ()) -> tuple[bytes
     chosen = [item for item in FORMATS if not only or item[0] in only]
     form, ending, modes, options = rng.choice(chosen)
     mode, option = rng.choice(modes), rng.choice(options)
-    if option.get("compression") and mode not in ("L", "RGB", "RGBA", "P"):
+    # Not every writer takes every option in every mode.
+    known = ("1", "L", "P", "I;16") if "transparency" in option else ("L", "P", "RGB", "RGBA")
+    if {"transparency", "compression"} & option.keys() and mode not in known:
         option = {}
     return picture_bytes(form, mode, **option), f"picture.{ending}", f"{form} {mode} {option or ''}"
 

@@ -7,6 +7,7 @@ second; and whatever it breaks, only its own process is broken.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import resource
@@ -23,7 +24,7 @@ from typing import NoReturn
 from bad_inputs.case import Case
 from bad_inputs.judging import CRASH, HANG, MEMORY, Outcome, judge_error, judge_return
 
-_OUTPUT, _RESULT, _WORK = "output.txt", "result.json", "work"
+_OUTPUT, _RESULT, _BEFORE, _WORK = "output.txt", "result.json", "before.txt", "work"
 _MIB = 2**20
 
 
@@ -74,14 +75,13 @@ def try_input(make: Callable[[Path], Case], folder: Path, limits: Limits) -> Tri
     (folder / _WORK).mkdir(parents=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = os.fork()
     if child == 0:
         _be_the_child(make, folder, limits)
     status, usage, late = _wait(child, limits.wall_seconds)
     output = (folder / _OUTPUT).read_text("utf-8", "replace")
     text, outcome = _result(folder, status, late)
-    grown = (usage.ru_maxrss - before) // 1024
+    grown = (usage.ru_maxrss - int((folder / _BEFORE).read_text("ascii"))) // 1024
     if grown > limits.memory:
         outcome = Outcome(MEMORY, f"{grown} MiB more than before; then {outcome.note}")
     return Tried(text, outcome, output, usage.ru_utime + usage.ru_stime)
@@ -137,6 +137,8 @@ def _be_the_child(make: Callable[[Path], Case], folder: Path, limits: Limits) ->
 def _enter(folder: Path, limits: Limits) -> None:
     """Bounds, working directory and output of the process."""
     os.setsid()
+    # A test runner's would write to the runner's own output.
+    faulthandler.disable()
     handle = os.open(folder / _OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -146,23 +148,30 @@ def _enter(folder: Path, limits: Limits) -> None:
     )
     work = folder / _WORK
     os.chdir(work)
+    # A fork begins with less than its parent: pages of files come when they are needed.
+    (folder / _BEFORE).write_text(str(_resident_kib()), "ascii")
     os.environ |= {"HOME": str(work), "FVCORE_CACHE": str(folder / "cache")}
     seconds = limits.processor_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * _MIB, 1024 * _MIB))
-    if (used := _address_space()) is not None:
-        bound = used + limits.address_space * _MIB
+    if memory := _memory():
+        bound = memory[0] + limits.address_space * _MIB
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _address_space() -> int | None:
-    """Bytes of address space of this process, None where the system does not say."""
+def _memory() -> tuple[int, int] | None:
+    """Bytes of this process: address space, resident; None where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        size, resident, *_ = Path("/proc/self/statm").read_text("ascii").split()
     except OSError:
         return None
-    return pages * resource.getpagesize()
+    return int(size) * resource.getpagesize(), int(resident) * resource.getpagesize()
+
+
+def _resident_kib() -> int:
+    memory = _memory()
+    return memory[1] // 1024 if memory else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _try(make: Callable[[Path], Case], folder: Path) -> None:
