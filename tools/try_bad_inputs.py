@@ -49,21 +49,34 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="docs/RELIABILITY.md says what is promised. The same seed gives the same inputs.",
     )
     add = parser.add_argument
-    add("--inputs", type=positive, default=2400, metavar="N", help="of all kinds (%(default)s)")
-    add("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND", help=", ".join(KINDS))
-    add("--seed", type=count, default=0, metavar="N", help="(%(default)s)")
+    add("--inputs", type=positive, default=2400, metavar="N", help="in all (default: %(default)s)")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=KINDS,
+        metavar="KIND",
+        help=f"{', '.join(KINDS)} (default: all)",
+    )
+    add(
+        "--seed",
+        type=count,
+        default=0,
+        metavar="N",
+        help="another gives other inputs (default: %(default)s)",
+    )
     add(
         "--seconds", type=positive, metavar="N",
-        help="begin no further input after so many processor seconds (no bound)",
+        help="begin no further input after so many processor seconds (default: no bound)",
     )  # fmt: skip
     add("--only", metavar="KIND:NUMBER", help="this one input, with all that it writes")
     add(
         "--patience", type=positive, default=600, metavar="SECONDS",
-        help="how long an input may wait without computing (%(default)s)",
+        help="how long an input may wait without computing (default: %(default)s)",
     )  # fmt: skip
     add(
         "--memory", type=positive, default=1024, metavar="MIB",
-        help="what an input may take beyond the loaded model (%(default)s)",
+        help="what an input may take beyond the loaded model (default: %(default)s)",
     )  # fmt: skip
     return parser
 
