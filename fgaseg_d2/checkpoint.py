@@ -1,6 +1,7 @@
 """Loading checkpoints, our own and the reference code's, without running code from a file."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from .catseg import complete_catseg, is_catseg
 from .checkpoint_files import BUNDLED, bundled_file, fetch_checkpoint, is_url, read_checkpoint
 from .reference_names import from_reference, is_reference
+
+logger = logging.getLogger(__name__)
 
 OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
 
@@ -160,12 +163,12 @@ class FGASegCheckpointer(DetectionCheckpointer):
         """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
         for name, parameter in self.model.named_parameters():
             if name.endswith("p2tformer.gamma") and not parameter.requires_grad:
-                self.logger.warning(
+                logger.warning(
                     "gamma is 0 after a CAT-Seg checkpoint and does not train: the P2Tformer stays "
                     "without effect; set MODEL.FGASEG.P2T.GAMMA_TRAINABLE True."
                 )
             elif name.endswith("early_rejection.heads.0.weight"):
-                self.logger.warning(
+                logger.warning(
                     "CAT-Seg has no early rejection: until its heads are trained, the fast variant "
                     "drops classes at random; set MODEL.FGASEG.FAST.ENABLED False to use the "
                     "checkpoint as it is."
