@@ -21,6 +21,7 @@ from fgaseg_d2.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
+from fgaseg_d2.config_checks import check_names
 from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
 
@@ -127,6 +128,7 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
         OSError: the file cannot be written.
     """
     state, _ = recognise(read_checkpoint(_local(checkpoint))["model"])
+    check_names(cfg)
     model = build_model(cfg)
     ours = {id(parameter) for parameter in model.clip_parameters()}
     wanted = {name: p for name, p in model.named_parameters() if id(p) in ours}

@@ -8,9 +8,13 @@ import open_clip
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from ...json_files import read_json
 from ...torchscript import is_torchscript, read_torchscript
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear
+
+# What open_clip knows a model configuration by.
+_CONFIG_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 open_clip.add_model_config(Path(__file__).parent / "model_configs")
 
@@ -126,12 +130,13 @@ def split_attention(clip: nn.Module) -> None:
 def _resolve_name(name: str) -> str:
     """Register a configuration file under its stem; check a name against those known."""
     if name.endswith(".json"):
-        path = Path(name)
+        path = Path(name).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
                 f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got {name}, "
                 "which is not a file; check the path."
             )
+        _check_model_config(path)
         open_clip.add_model_config(path)
         name = path.stem
     known = open_clip.list_models()
@@ -142,6 +147,22 @@ def _resolve_name(name: str) -> str:
             f"got '{name}'; did you mean: {near}?"
         )
     return name
+
+
+def _check_model_config(path: Path) -> None:
+    """Raise a ValueError for what open_clip would pass over or break off at."""
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected an open_clip model configuration, got an error ({error}); correct it"
+        ) from error
+    missing = [key for key in _CONFIG_KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(
+            f"{path}: expected an open_clip model configuration with {', '.join(_CONFIG_KEYS)}, "
+            f"got none with {missing[0]}; add it"
+        )
 
 
 def _check_tag(name: str, pretrained: str) -> None:
