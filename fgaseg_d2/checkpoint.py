@@ -1,7 +1,6 @@
 """Loading checkpoints, our own and the reference code's, without running code from a file."""
 
 import dataclasses
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +9,13 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
 from .catseg import complete_catseg, is_catseg
-from .checkpoint_files import BUNDLED, bundled_file, fetch_checkpoint, is_url, read_checkpoint
+from .checkpoint_files import locate_checkpoint, read_checkpoint
+from .messages import shown
 from .reference_names import from_reference, is_reference
+from .weight_checks import check_values
 
-logger = logging.getLogger(__name__)
-
+# Names in the CLIPs of OpenAI and open_clip, and of transformers.
+_CLIP = ("visual.", "text.transformer.", "token_embedding.", "vision_model.", "text_model.")
 OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
 
 
@@ -86,52 +87,45 @@ class FGASegCheckpointer(DetectionCheckpointer):
         """Load a checkpoint.
 
         Args:
-            path: a file (.pth or .safetensors), a URL, "fgaseg_d2://NAME" for weights that come
-                with the package, or "" to load nothing.
+            path: a file (of torch.save or safetensors, with whatever a training program put around
+                the weights), http(s)://..., "fgaseg_d2://NAME" for weights that come with the
+                package, or "" to load nothing.
             checkpointables: as in Detectron2.
 
         Returns:
             What the checkpoint holds beyond model and checkpointables.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is no checkpoint, is damaged, or does not fit the model.
+            OSError: there is no such file, or it cannot be read or fetched.
+            ValueError: the file is no checkpoint, is damaged, does not fit the model, or holds
+                values that are no weights (NaN, whole numbers).
         """
-        self._path = path
-        if is_url(path):
-            path = fetch_checkpoint(path)
-        if path and "://" not in path and not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"expected MODEL.WEIGHTS to be a checkpoint, got {path}, which is not a file; "
-                "check the path."
-            )
-        if path.startswith(BUNDLED):
-            path = str(bundled_file(path))
+        self._path = path = os.fspath(path)
+        local = locate_checkpoint(path) if path else ""
+        # Detectron2's own step would take a file's name for an address with a query.
         try:
-            return super().load(path, checkpointables)
-        finally:
-            # Detectron2 leaves this set when loading fails, and then refuses to load again.
-            self._parsed_url_during_load = None
+            return super(DetectionCheckpointer, self).load(local, checkpointables)
+        # Each checkpointable has errors of its own for a state that is not its.
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+            reason = shown(" ".join(str(error).split()), 120)
+            raise ValueError(
+                f"expected a checkpoint to go on from in {shown(path)}, got {type(error).__name__} "
+                f"({reason}); start from its weights alone: MODEL.WEIGHTS, without --resume."
+            ) from error
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        # Detectron2 would unpickle these, which can run code.
-        if filename.endswith((".pkl", ".pyth")):
-            raise ValueError(
-                f"expected a .pth or .safetensors checkpoint, got {filename}; it is read by "
-                "running what it contains, so save its tensors with torch.save first."
-            )
-        return read_checkpoint(self._path if is_url(self._path) else filename)
+        # Detectron2 would unpickle some kinds, which can run code.
+        return read_checkpoint(self._path, self.model.state_dict())
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         wanted = self.model.state_dict()
-        state, kind = recognise(checkpoint["model"])
+        state, kind = recognise(checkpoint.pop("model"))
         added: tuple[str, ...] = ()
         loadable = state
         if kind == CAT_SEG:
             loadable = complete_catseg(state, wanted)
             added = tuple(name for name in loadable if name not in state)
             self._warn_about_added_parts()
-        checkpoint = checkpoint | {"model": loadable}
         fitting = {n for n, t in loadable.items() if n in wanted and wanted[n].shape == t.shape}
         # Step counters of BatchNorm: other code leaves them out, and nothing here reads them.
         missing = [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")]
@@ -144,18 +138,21 @@ class FGASegCheckpointer(DetectionCheckpointer):
             tuple(n for n in state if n not in wanted),
             added,
         )
-        if not fitting:
+        if not fitting and wanted.keys().isdisjoint(loadable):
             raise ValueError(
-                f"expected a checkpoint of FGAseg, got {self._path}, none of whose {len(state)} "
-                "tensors fits the model; check MODEL.WEIGHTS."
+                f"expected a checkpoint of FGAseg, got {shown(self._path)}, none of whose "
+                f"{len(state)} tensors fits the model; it holds {_what(state)}. Check "
+                "MODEL.WEIGHTS."
             )
-        if missing and not self.allow_partial:
+        if not fitting or (missing and not self.allow_partial):
             raise ValueError(
-                f"expected a checkpoint for this model, got {self._path}, which lacks or has in "
-                f"another shape {len(missing)} of {len(wanted)} tensors ({missing[0]}, ...); use "
-                "the configuration it was trained with, or set MODEL.WEIGHTS_PARTIAL True."
+                f"expected a checkpoint for this model, got {shown(self._path)}, which lacks or "
+                f"has in another shape {len(missing)} of {len(wanted)} tensors ({missing[0]}, "
+                "...); use the configuration it was trained with, or set MODEL.WEIGHTS_PARTIAL "
+                "True."
             )
-        incompatible = super()._load_model(checkpoint)
+        check_values({name: loadable[name] for name in fitting}, self._path, wanted)
+        incompatible = super()._load_model({"model": loadable})
         self.logger.info("Loaded %s", self.report.summary())
         return incompatible
 
@@ -163,12 +160,12 @@ class FGASegCheckpointer(DetectionCheckpointer):
         """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
         for name, parameter in self.model.named_parameters():
             if name.endswith("p2tformer.gamma") and not parameter.requires_grad:
-                logger.warning(
+                self.logger.warning(
                     "gamma is 0 after a CAT-Seg checkpoint and does not train: the P2Tformer stays "
                     "without effect; set MODEL.FGASEG.P2T.GAMMA_TRAINABLE True."
                 )
             elif name.endswith("early_rejection.heads.0.weight"):
-                logger.warning(
+                self.logger.warning(
                     "CAT-Seg has no early rejection: until its heads are trained, the fast variant "
                     "drops classes at random; set MODEL.FGASEG.FAST.ENABLED False to use the "
                     "checkpoint as it is."
@@ -189,6 +186,14 @@ def recognise(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     if is_reference(state):
         state, kind = from_reference(state), FGA_SEG
     return dict(state), CAT_SEG if is_catseg(state) else kind
+
+
+def _what(state: Mapping[str, Tensor]) -> str:
+    """What a checkpoint holds that is not ours, in a few words."""
+    if any(name.startswith(_CLIP) for name in state):
+        return "a CLIP, which belongs in MODEL.CLIP.PRETRAINED"
+    names = [shown(name, 40) for name in list(state)[:2]]
+    return f"{', '.join(names)}{', ...' if len(state) > 2 else ''}"
 
 
 def _count(model: nn.Module) -> int:

@@ -1,86 +1,126 @@
 """Checkpoint files: fetched, read and written, without running code from them."""
 
-import contextlib
-import http.client
-import logging
 import os
-import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import numpy as np
 import safetensors.torch
 import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
 from torch import Tensor
 
-from .checkpoint_globals import only_harmless_globals
+from .checkpoint_formats import UnreadableFileError, read_file
+from .downloads import cache_path, fetch_checkpoint, set_aside
 from .files import atomic_path
-from .regular_files import require_file
-from .torchscript import is_torchscript
+from .messages import shown
+from .reference_names import is_reference_name
+from .regular_files import kind_of_file
+from .state_dicts import find_weights
+from .transfers import is_url
+from .weight_checks import check_size
 
 BUNDLED = "fgaseg_d2://"
-_DATA_PARALLEL = "module."
-logger = logging.getLogger(__name__)
+_WEIGHTS = Path(__file__).parent / "weights"
+_SEGMENTER = ("backbone.", "text_encoder.", "sem_seg_head.")
 
 
-def is_url(path: str) -> bool:
-    """Whether a path is an address that :func:`fetch_checkpoint` takes."""
-    return path.startswith(("http://", "https://"))
-
-
-def fetch_checkpoint(url: str) -> str:
-    """Download a checkpoint, once.
+def locate_checkpoint(path: str, setting: str = "MODEL.WEIGHTS") -> str:
+    """Find the file that a path or address stands for, and fetch it if need be.
 
     Args:
-        url: http:// or https://; a query ("?download=true") is left out, as Detectron2 does.
+        path: a file, http:// or https://, or "fgaseg_d2://NAME" for weights of the package.
+        setting: where the path was given, for messages.
 
     Returns:
-        The local path, in iopath's cache folder.
+        A local path.
 
     Raises:
-        OSError: it could not be fetched whole.
+        FileNotFoundError: there is no such file.
+        ValueError: an address of another kind.
+        OSError: it could not be fetched.
     """
-    parts = urlsplit(url)._replace(query="", fragment="")
-    # iopath's own cache leaves the server's name out, so that two would share a file.
-    folder = Path(get_cache_dir()) / "fgaseg_d2" / parts.netloc.replace(":", "_")
-    try:
-        return PathManager.get_local_path(parts.geturl(), cache_dir=str(folder))
-    # urllib lets the errors of a broken connection through.
-    except (OSError, http.client.HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise OSError(
-            f"expected a checkpoint at {url}, but it could not be fetched: {reason}; check the "
-            "address and the network, or give the path of a file."
-        ) from error
+    check_address(path, setting)
+    if path.startswith(BUNDLED):
+        return str(bundled_file(path))
+    if is_url(path):
+        return fetch_checkpoint(path)
+    local = os.path.expanduser(path)
+    if (found := kind_of_file(local)) != "a file":
+        raise FileNotFoundError(
+            f"expected {setting} to be a checkpoint, got {found} at {shown(path)}; check the path."
+        )
+    return local
 
 
-def read_checkpoint(path: str) -> dict[str, Any]:
+def check_address(path: str, setting: str = "MODEL.WEIGHTS") -> None:
+    """Refuse an address that :func:`locate_checkpoint` would refuse, without fetching anything.
+
+    Args:
+        path, setting: as there; a file's path passes.
+
+    Raises:
+        FileNotFoundError: no such weights in the package.
+        ValueError: an address of another kind, or none.
+    """
+    if path.startswith(BUNDLED):
+        bundled_file(path)
+    elif is_url(path):
+        cache_path(path)
+    elif scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", path):
+        raise ValueError(
+            f"expected {setting} to be a file, http(s)://... or {BUNDLED}NAME, got {shown(path)}; "
+            f"{shown(scheme[1], 20)}:// is not fetched, so download it and give the file's path."
+        )
+
+
+def read_checkpoint(
+    path: str, model: Mapping[str, Tensor] | None = None, setting: str = "MODEL.WEIGHTS"
+) -> dict[str, Any]:
     """Read tensors and plain containers from a file, never code.
 
     Args:
-        path: a .safetensors file, or one written by torch.save; local, or an http(s) URL.
+        path: what :func:`locate_checkpoint` takes; written by torch.save or safetensors, which its
+            first bytes say.
+        model: the state dict of the model that the weights are for, by whose names they are found;
+            None for a segmenter of this package, FGA-seg or CAT-Seg.
+        setting: where the path was given, for messages.
 
     Returns:
-        The state dict under "model", with whatever else the file holds beside it.
+        The weights under "model", by the model's names or those of FGA-seg, without the containers
+        and prefixes of training programs; and whatever else the file holds.
 
     Raises:
-        OSError: there is no such file, or it could not be fetched.
+        OSError: there is no such file, or it cannot be read or fetched.
         ValueError: the file is damaged or no checkpoint.
     """
-    if not is_url(path):
-        return _read(path, path)
-    local = fetch_checkpoint(path)
+    local = locate_checkpoint(path, setting)
     try:
-        return _read(local, path)
-    except ValueError:
-        # Kept, the damaged file would be taken again next time.
-        with contextlib.suppress(OSError):
-            os.unlink(local)
+        loaded = read_file(local, path)
+    except UnreadableFileError:
+        # The damaged file would be taken again next time.
+        if is_url(path):
+            set_aside(local)
         raise
+    state: dict[str, Tensor] = {}
+    if isinstance(loaded, dict):
+        state = find_weights(loaded, _names_of(model), path)
+    if not state:
+        raise ValueError(
+            f"expected a checkpoint with named tensors in {shown(path)}, got something else; name "
+            "a checkpoint of FGAseg."
+        )
+    check_size(state, os.path.getsize(local), path)
+    rest = {str(key): value for key, value in loaded.items() if not isinstance(value, Tensor)}
+    return rest | {"model": state}
+
+
+def _names_of(model: Mapping[str, Tensor] | None) -> Callable[[str], bool]:
+    if model is None:
+        return lambda name: name.startswith(_SEGMENTER) or is_reference_name(name)
+    return lambda name: name in model or is_reference_name(name)
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Tensor]) -> None:
@@ -115,78 +155,20 @@ def _alone(tensor: Tensor) -> Tensor:
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
-def _read(path: str, source: str) -> dict[str, Any]:
-    require_file(path, "a checkpoint")
-    try:
-        loaded: Any
-        if path.endswith(".safetensors"):
-            loaded = safetensors.torch.load_file(path)
-        else:
-            with only_harmless_globals():
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"expected only tensors and plain containers in {source}, but it holds other objects, "
-            "which are not loaded because they could run code, or it is damaged; keep only its "
-            "'model' and save that with torch.save."
-        ) from error
-    # Damaged bytes make the readers raise nearly anything.
-    except Exception as error:
-        if is_torchscript(path):
-            raise ValueError(
-                f"expected a checkpoint of tensors in {source}, but it is a TorchScript program, "
-                "the format of OpenAI's CLIP models; give such a file as MODEL.CLIP.PRETRAINED."
-            ) from error
-        raise ValueError(
-            f"expected a checkpoint of tensors in {source}, but it cannot be read; it is damaged, "
-            "cut short, or something else. Fetch or save it again."
-        ) from error
-    if isinstance(loaded, dict) and "model" not in loaded:
-        loaded = {"model": loaded}
-    if not isinstance(loaded, dict) or not (state := _tensors(loaded["model"], source)):
-        raise ValueError(
-            f"expected a checkpoint with named tensors in {source}, got something else; name a "
-            "checkpoint of FGAseg."
-        )
-    return loaded | {"model": state}
-
-
-def _tensors(state: object, source: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the prefix that (Distributed)DataParallel gives all."""
-    if not isinstance(state, dict):
-        return {}
-    tensors, others = {}, []
-    for name, value in state.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            value = torch.from_numpy(value)
-        if isinstance(value, Tensor):
-            tensors[str(name)] = value
-        else:
-            others.append(str(name))
-    if tensors and others:
-        logger.warning(
-            "left out %d entries of %s that are no tensors: %s", len(others), source, others[:5]
-        )
-    if all(name.startswith(_DATA_PARALLEL) for name in tensors):
-        tensors = {name.removeprefix(_DATA_PARALLEL): t for name, t in tensors.items()}
-    return tensors
-
-
 def bundled_file(path: str) -> Path:
     """The safetensors file that "fgaseg_d2://NAME" stands for.
 
     Raises:
         FileNotFoundError: the package has no such weights.
     """
-    file = Path(__file__).parent / "weights" / path[len(BUNDLED) :]
-    if not file.is_file():
-        known = ", ".join(sorted(p.name for p in file.parent.glob("*.safetensors")))
+    known = {file.name: file for file in sorted(_WEIGHTS.glob("*.safetensors"))}
+    name = path.removeprefix(BUNDLED)
+    if name not in known:
         raise FileNotFoundError(
-            f"expected weights that come with fgaseg_d2, got '{path}'; there are: {known}."
+            f"expected weights that come with fgaseg_d2, got '{shown(path)}'; there are: "
+            f"{', '.join(known)}."
         )
-    return file
+    return known[name]
 
 
 class _BundledWeights(PathHandler):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 HEAD = "sem_seg_head.predictor."
+_STARTS = (HEAD, "upsample1.", "upsample2.")
 
 # Reference name -> our name, as whole-name patterns; N stands for a block or layer number.
 _RULES = [
@@ -88,6 +89,11 @@ _UNUSED = re.compile(r".*\.attn_mask|pixel_(mean|std)|clip_pixel_(mean|std)|.*\.
 _PROJECTION = re.compile(r"(.*\.attn\.)([qkv])_proj_weight")
 _OUR_PROJECTION = re.compile(r"(.*\.resblocks\.\d+\.attn\.)([qkv])_proj\.(weight|bias)")
 _PACKED_BIAS = re.compile(r"(.*\.resblocks\.\d+\.attn\.)in_proj_bias")
+
+
+def is_reference_name(name: str) -> bool:
+    """Whether a tensor's name is one of FGA-seg or CAT-Seg."""
+    return name.startswith(_STARTS)
 
 
 def is_reference(state: Mapping[str, Tensor]) -> bool:

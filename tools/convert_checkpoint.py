@@ -60,18 +60,27 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
     """
     from fgaseg_d2.checkpoint import recognise
     from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
+    from fgaseg_d2.messages import shown
     from fgaseg_d2.reference_names import to_reference
+    from fgaseg_d2.weight_checks import check_values
 
-    state, kind = recognise(read_checkpoint(source)["model"])
+    state, kind = recognise(read_checkpoint(source, setting="IN")["model"])
     if not any(name.startswith("sem_seg_head.") for name in state):
         raise ValueError(
-            f"expected a checkpoint of FGAseg or CAT-Seg, got {source}, which has other tensors "
-            f"({next(iter(state))}, ...)."
+            f"expected a checkpoint of FGAseg or CAT-Seg, got {shown(source)}, which has other "
+            f"tensors ({shown(next(iter(state)), 60)}, ...)."
         )
+    check_values(state, source)
     if to == "reference":
         state = to_reference(state)
     if half:
         state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+        large = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+        if large:
+            raise ValueError(
+                f"expected numbers that half precision can hold (65,504 at most), got larger ones "
+                f"in {shown(large[0], 60)}; leave out --half."
+            )
     write_checkpoint(target, state)
     count = sum(tensor.numel() for tensor in state.values())
     return f"{source} ({kind}, {len(state)} tensors, {count:,} numbers) -> {target} ({to} names)"

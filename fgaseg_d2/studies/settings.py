@@ -15,15 +15,13 @@ from detectron2.modeling import build_model
 from fgaseg_d2.checkpoint import recognise
 from fgaseg_d2.checkpoint_files import (
     BUNDLED,
-    bundled_file,
-    fetch_checkpoint,
-    is_url,
+    locate_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
-from fgaseg_d2.config_checks import check_names
 from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
+from fgaseg_d2.weight_checks import check_values
 
 BUNDLED_MODEL = f"{BUNDLED}storybook_vit8.safetensors"
 RUNS, CLIP, _SETTINGS = "runs", "clip.pth", "settings.json"
@@ -74,7 +72,7 @@ def settle(
     name = path if path.startswith(BUNDLED) else os.path.basename(path)
     given: dict[str, Any] = {"iterations": iterations, "overrides": overrides}
     if path:
-        given |= {"weights_sha256": _sha256(_local(path))}
+        given |= {"weights_sha256": _sha256(locate_checkpoint(path, "--weights"))}
     for key, value in given.items():
         old = getattr(earlier, key, value)
         if value is not None and value != old:
@@ -127,8 +125,7 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
         ValueError: no checkpoint, or not with the CLIP of the configuration.
         OSError: the file cannot be written.
     """
-    state, _ = recognise(read_checkpoint(_local(checkpoint))["model"])
-    check_names(cfg)
+    state, _ = recognise(read_checkpoint(checkpoint, setting="--weights")["model"])
     model = build_model(cfg)
     ours = {id(parameter) for parameter in model.clip_parameters()}
     wanted = {name: p for name, p in model.named_parameters() if id(p) in ours}
@@ -140,19 +137,9 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
             f"{len(wanted) - len(fitting)} of its {len(wanted)} tensors are missing or of another "
             f"shape, such as {missing}"
         )
+    check_values(fitting, checkpoint, wanted)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(target, {name: tensor.float() for name, tensor in fitting.items()})
-
-
-def _local(checkpoint: str) -> str:
-    if checkpoint.startswith(BUNDLED):
-        return str(bundled_file(checkpoint))
-    path = fetch_checkpoint(checkpoint) if is_url(checkpoint) else os.path.expanduser(checkpoint)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"expected a checkpoint for --weights, got {path!r}; check the path"
-        )
-    return path
 
 
 def _sha256(path: str) -> str:

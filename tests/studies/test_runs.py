@@ -165,10 +165,15 @@ def test_rows_start_from_the_clip_of_a_checkpoint_alone(tmp_path):
         assert (name in state) == (id(parameter) in wanted)
         assert name not in state or torch.equal(state[name], parameter)
 
-    other = {name: tensor[:1] for name, tensor in state.items()}
-    torch.save({"model": other}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="expected --weights with a CLIP like"):
-        write_clip(config("tests/data/small.yaml"), str(tmp_path / "other.pth"), tmp_path / "c.pth")
+    for change, message in (
+        (lambda tensor: tensor[:1], "expected --weights with a CLIP like"),
+        (lambda tensor: tensor * float("nan"), "NaN in"),
+    ):
+        other = {name: change(tensor) for name, tensor in state.items()}
+        torch.save({"model": other}, tmp_path / "other.pth")
+        arguments = str(tmp_path / "other.pth"), tmp_path / "c.pth"
+        with pytest.raises(ValueError, match=message):
+            write_clip(config("tests/data/small.yaml"), *arguments)
     assert not (tmp_path / "c.pth").exists()
 
 
