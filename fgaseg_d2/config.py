@@ -18,6 +18,7 @@ def add_fgaseg_config(cfg: CN) -> None:
     cfg.MODEL.BACKBONE.FREEZE_AT = 0
     cfg.MODEL.SEM_SEG_HEAD.NAME = "FGASegHead"
     cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
+    # Unless they are changed, a CLIP that was trained with others gets its own.
     cfg.MODEL.PIXEL_MEAN = [122.7709383, 116.7460125, 104.09373615]  # CLIP's, RGB, range 0..255
     cfg.MODEL.PIXEL_STD = [68.5005327, 66.6321579, 70.32316305]
     # Accept a checkpoint that fills only a part of the model (the rest keeps its initial values).
@@ -42,8 +43,9 @@ def _add_clip(cfg: CN) -> None:
     clip = CN()
     # A model name of open_clip, or the path of an open_clip model configuration (.json).
     clip.NAME = "ViT-B-16-quickgelu"
-    # A pretrained tag of open_clip ("openai"), the path of a CLIP checkpoint, or "" for random
-    # weights. Never fetched when MODEL.WEIGHTS names a checkpoint: that brings CLIP's weights.
+    # A pretrained tag of open_clip ("openai"), the path or http(s) address of a CLIP checkpoint, or
+    # "" for random weights. Never fetched when MODEL.WEIGHTS names a checkpoint: that brings CLIP's
+    # weights.
     clip.PRETRAINED = "openai"
     # How the last block gives a dense map: "fgaseg" (what FGAseg's weights were trained with), or,
     # for a CLIP that was not trained densely, "clip", "maskclip", "sclip", "naclip" or "clearclip";

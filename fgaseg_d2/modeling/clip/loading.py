@@ -1,20 +1,23 @@
 """A CLIP name and its weights -> an open_clip model with separate q, k and v projections."""
 
+import contextlib
 import difflib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import open_clip
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from ...json_files import read_json
-from ...torchscript import is_torchscript, read_torchscript
+from ...checkpoint_files import locate_checkpoint
+from ...checkpoint_formats import UnreadableFileError
+from ...downloads import set_aside
+from ...messages import shown
+from ...weight_checks import check_values
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear
-
-# What open_clip knows a model configuration by.
-_CONFIG_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
+from .weight_files import load_weights
 
 open_clip.add_model_config(Path(__file__).parent / "model_configs")
 
@@ -29,8 +32,8 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
     Args:
         name: an open_clip model name ("ViT-B-16-quickgelu") or the path of a model configuration
             of one's own (.json, in open_clip's format).
-        pretrained: a tag of open_clip ("openai"), the path of a CLIP checkpoint, or "" for random
-            weights.
+        pretrained: a tag of open_clip ("openai"), the path or http(s) address of a CLIP checkpoint,
+            or "" for random weights, of which whoever trains or uses the model has to warn.
 
     Raises:
         ValueError: unknown name or tag, or a name and a tag that do not fit together.
@@ -40,7 +43,7 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
     name = _resolve_name(name)
     if not pretrained:
         clip = _create(name)
-    elif Path(pretrained).is_file():
+    elif "://" in pretrained or Path(pretrained).is_file():
         clip = _from_file(name, pretrained)
     else:
         _check_tag(name, pretrained)
@@ -67,7 +70,8 @@ def needed_pretrained(pretrained: str, weights: str, weights_partial: bool) -> s
 
 def _create(name: str) -> nn.Module:
     try:
-        return open_clip.create_model(name)
+        with _without_its_warning():
+            return open_clip.create_model(name)
     # Text towers of other libraries need these installed, and fetch their configuration.
     except (ImportError, RuntimeError, OSError) as error:
         raise ValueError(
@@ -76,9 +80,26 @@ def _create(name: str) -> nn.Module:
         ) from error
 
 
+@contextlib.contextmanager
+def _without_its_warning() -> Iterator[None]:
+    """open_clip warns of random weights, which are often filled right after; see `load_clip`."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No pretrained weights loaded for model")
+
+    root = logging.getLogger()
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
+
+
 def _from_tag(name: str, tag: str) -> nn.Module:
     try:
-        return open_clip.create_model(name, pretrained=tag)
+        clip = open_clip.create_model(name, pretrained=tag)
+        check_values(clip.state_dict(), tag, clip.state_dict())
+        return clip
     # open_clip passes on whatever its downloader raises.
     except Exception as error:
         raise PretrainedWeightsError(
@@ -88,27 +109,40 @@ def _from_tag(name: str, tag: str) -> nn.Module:
         ) from error
 
 
-def _from_file(name: str, path: str) -> nn.Module:
+def _from_file(name: str, pretrained: str) -> nn.Module:
+    path = locate_checkpoint(pretrained, "MODEL.CLIP.PRETRAINED")
+    clip = _create(name)
     try:
-        if not is_torchscript(path):
-            return open_clip.create_model(name, pretrained=path)
-        # OpenAI published its models in this format; open_clip reads it by tag only.
-        state = read_torchscript(path)
-        clip = open_clip.create_model(name)
-        names = clip.state_dict()
-        clip.load_state_dict({n: t.float() for n, t in state.items() if n in names})
-        return clip
+        quick_gelu = load_weights(clip, path)
     # Damaged bytes make the readers raise nearly anything.
     except Exception as error:
+        if isinstance(error, UnreadableFileError) and path != pretrained:
+            set_aside(path)
         raise PretrainedWeightsError(
-            f"expected CLIP weights of '{name}' in {path}, but: {_reason(error)}. The file is "
-            "damaged, or of another model: set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
+            f"expected CLIP weights of '{shown(name, 40)}' in {shown(pretrained, 80)}, but: "
+            f"{_reason(error)}. Set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
         ) from error
+    _check_activation(name, pretrained, quick_gelu)
+    return clip
+
+
+def _check_activation(name: str, pretrained: str, quick_gelu: bool | None) -> None:
+    """Refuse weights in a model with another activation than they were trained with."""
+    if quick_gelu in (None, open_clip.get_model_config(name).get("quick_gelu", False)):
+        return
+    other = f"{name}-quickgelu" if quick_gelu else name.removesuffix("-quickgelu")
+    value = "true" if quick_gelu else "false"
+    known = other != name and other in open_clip.list_models()
+    remedy = f"MODEL.CLIP.NAME to '{other}'" if known else f'"quick_gelu" to {value} in its .json'
+    raise ValueError(
+        f"the weights '{shown(pretrained)}' were trained with another activation than "
+        f"'{shown(name, 40)}' has; set {remedy}."
+    )
 
 
 def _reason(error: BaseException) -> str:
     text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
+    return shown(text.splitlines()[0].rstrip(".:"), 250) if text else type(error).__name__
 
 
 def build_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
@@ -130,13 +164,12 @@ def split_attention(clip: nn.Module) -> None:
 def _resolve_name(name: str) -> str:
     """Register a configuration file under its stem; check a name against those known."""
     if name.endswith(".json"):
-        path = Path(name).expanduser()
+        path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(
                 f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got {name}, "
                 "which is not a file; check the path."
             )
-        _check_model_config(path)
         open_clip.add_model_config(path)
         name = path.stem
     known = open_clip.list_models()
@@ -149,27 +182,11 @@ def _resolve_name(name: str) -> str:
     return name
 
 
-def _check_model_config(path: Path) -> None:
-    """Raise a ValueError for what open_clip would pass over or break off at."""
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: expected an open_clip model configuration, got an error ({error}); correct it"
-        ) from error
-    missing = [key for key in _CONFIG_KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ValueError(
-            f"{path}: expected an open_clip model configuration with {', '.join(_CONFIG_KEYS)}, "
-            f"got none with {missing[0]}; add it"
-        )
-
-
 def _check_tag(name: str, pretrained: str) -> None:
     if "/" in pretrained or Path(pretrained).suffix:
         raise FileNotFoundError(
             f"expected MODEL.CLIP.PRETRAINED to be a checkpoint file or a tag of open_clip, got "
-            f"{pretrained}, which is not a file; check the path."
+            f"{shown(pretrained)}, which is not a file; check the path."
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:
@@ -177,10 +194,5 @@ def _check_tag(name: str, pretrained: str) -> None:
             f"expected a pretrained tag that open_clip has for '{name}', got '{pretrained}'; "
             f"choose one of: {', '.join(tags) or 'none, use a file'}."
         )
-    needs_quick_gelu = open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False)
-    if needs_quick_gelu != open_clip.get_model_config(name).get("quick_gelu", False):
-        other = f"{name}-quickgelu" if needs_quick_gelu else name.removesuffix("-quickgelu")
-        raise ValueError(
-            f"the weights '{pretrained}' were trained with another activation than '{name}' has; "
-            f"set MODEL.CLIP.NAME to '{other}'."
-        )
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    _check_activation(name, pretrained, tag.get("quick_gelu", False))

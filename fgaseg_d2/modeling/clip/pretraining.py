@@ -14,7 +14,7 @@ from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...config_checks import check_config
+from . import normalisation
 from .backbone import CLIPViT
 from .text_encoder import CLIPTextEncoder
 
@@ -68,13 +68,11 @@ class CLIPPretraining(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """The arguments of the constructor, from a configuration."""
-        check_config(cfg)
         return {
             "backbone": build_backbone(cfg),
             "text_encoder": CLIPTextEncoder(cfg),
             "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
+            **normalisation.from_config(cfg),
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
 

@@ -17,9 +17,9 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...config_checks import check_config
 from ...precision import amp_dtype, autocast
 from ...vocabulary import Vocabulary
+from ..clip import normalisation
 from ..clip.backbone import CLIPViT
 from ..clip.finetune import set_trainable
 from ..clip.text_encoder import CLIPTextEncoder
@@ -103,7 +103,6 @@ class FGASeg(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """The arguments of the constructor, from a configuration."""
-        check_config(cfg)
         backbone = build_backbone(cfg)
         fga, loss, window = cfg.MODEL.FGASEG, cfg.MODEL.FGASEG.LOSS, cfg.TEST.SLIDING_WINDOW
         return {
@@ -123,15 +122,16 @@ class FGASeg(nn.Module):
             "train_vocabulary": fga.VOCABULARY or _words_of(cfg.DATASETS.TRAIN),
             "test_vocabulary": fga.VOCABULARY or _words_of(cfg.DATASETS.TEST),
             "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
+            **normalisation.from_config(cfg),
             "sampled_classes": loss.SAMPLED_CLASSES,
             "max_classes": fga.MAX_CLASSES,
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
             "max_views": cfg.TEST.MAX_VIEWS,
-            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
+            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
+            if cfg.TEST.AMP_DTYPE
+            else None,
             "softmax_scores": loss.MAIN == "ce",
         }
 
