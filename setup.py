@@ -27,7 +27,7 @@ _REQUIREMENTS = [
     "tensorboard",
     "tqdm",
 ]
-_TEST_REQUIREMENTS = ["pytest>=8", "pytest-xdist", "scikit-image", "scikit-learn"]
+_TEST_REQUIREMENTS = ["hypothesis", "pytest>=8", "pytest-xdist", "scikit-image", "scikit-learn"]
 _DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9"]
 
 

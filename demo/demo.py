@@ -190,6 +190,7 @@ def _prepare(
     """Check the words and look at pictures, then build the model, which takes longer."""
     import first_looks
 
+    from fgaseg_d2.config_effects import PREDICTION
     from fgaseg_d2.config_files import load_config
     from fgaseg_d2.vocabulary import Vocabulary
 
@@ -199,7 +200,7 @@ def _prepare(
         "background_threshold": args.background_threshold,
     }
     given = None if args.vocab is None else Vocabulary.coerce(args.vocab, **options)
-    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
+    cfg = load_config(args.config_file, args.opts, args.weights, args.device, PREDICTION)
     first_looks.look_at_pictures(sources, cfg.MODEL.WEIGHTS)
     predictor = _make_predictor(cfg)
     if given is not None:

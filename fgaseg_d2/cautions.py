@@ -7,7 +7,6 @@ from pathlib import PurePath
 
 import numpy as np
 
-from fgaseg_d2.checkpoint_files import BUNDLED
 from fgaseg_d2.class_lists import shorten
 from fgaseg_d2.photographs import looks_like_photograph
 from fgaseg_d2.vocabulary import Vocabulary
@@ -15,6 +14,7 @@ from fgaseg_d2.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 # Weights that come with the package; a copy of the file is known by its name.
+_BUNDLED = "fgaseg_d2://"
 _DRAWN = {"storybook_vit8.safetensors"}
 
 
@@ -77,7 +77,7 @@ def about_words(vocabulary: Vocabulary, softmax: bool) -> str:
 
 def knows_drawings_only(weights: str) -> bool:
     """Whether MODEL.WEIGHTS names weights that were trained on drawn scenes (Storybook)."""
-    return weights.startswith(BUNDLED) or PurePath(weights).name in _DRAWN
+    return weights.startswith(_BUNDLED) or PurePath(weights).name in _DRAWN
 
 
 def about_picture(picture: np.ndarray, source: str, weights: str) -> str:

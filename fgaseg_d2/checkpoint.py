@@ -1,6 +1,7 @@
 """Loading checkpoints, our own and the reference code's, without running code from a file."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 
 from .catseg import complete_catseg, is_catseg
 from .checkpoint_files import locate_checkpoint, read_checkpoint
-from .messages import shown
 from .reference_names import from_reference, is_reference
 from .weight_checks import check_values
+from .wording import plain
 
+logger = logging.getLogger(__name__)
 # Names in the CLIPs of OpenAI and open_clip, and of transformers.
 _CLIP = ("visual.", "text.transformer.", "token_embedding.", "vision_model.", "text_model.")
 OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
@@ -107,9 +109,9 @@ class FGASegCheckpointer(DetectionCheckpointer):
             return super(DetectionCheckpointer, self).load(local, checkpointables)
         # Each checkpointable has errors of its own for a state that is not its.
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
-            reason = shown(" ".join(str(error).split()), 120)
+            reason = plain(" ".join(str(error).split()), 120)
             raise ValueError(
-                f"expected a checkpoint to go on from in {shown(path)}, got {type(error).__name__} "
+                f"expected a checkpoint to go on from in {plain(path)}, got {type(error).__name__} "
                 f"({reason}); start from its weights alone: MODEL.WEIGHTS, without --resume."
             ) from error
 
@@ -140,13 +142,13 @@ class FGASegCheckpointer(DetectionCheckpointer):
         )
         if not fitting and wanted.keys().isdisjoint(loadable):
             raise ValueError(
-                f"expected a checkpoint of FGAseg, got {shown(self._path)}, none of whose "
+                f"expected a checkpoint of FGAseg, got {plain(self._path)}, none of whose "
                 f"{len(state)} tensors fits the model; it holds {_what(state)}. Check "
                 "MODEL.WEIGHTS."
             )
         if not fitting or (missing and not self.allow_partial):
             raise ValueError(
-                f"expected a checkpoint for this model, got {shown(self._path)}, which lacks or "
+                f"expected a checkpoint for this model, got {plain(self._path)}, which lacks or "
                 f"has in another shape {len(missing)} of {len(wanted)} tensors ({missing[0]}, "
                 "...); use the configuration it was trained with, or set MODEL.WEIGHTS_PARTIAL "
                 "True."
@@ -160,12 +162,12 @@ class FGASegCheckpointer(DetectionCheckpointer):
         """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
         for name, parameter in self.model.named_parameters():
             if name.endswith("p2tformer.gamma") and not parameter.requires_grad:
-                self.logger.warning(
+                logger.warning(
                     "gamma is 0 after a CAT-Seg checkpoint and does not train: the P2Tformer stays "
                     "without effect; set MODEL.FGASEG.P2T.GAMMA_TRAINABLE True."
                 )
             elif name.endswith("early_rejection.heads.0.weight"):
-                self.logger.warning(
+                logger.warning(
                     "CAT-Seg has no early rejection: until its heads are trained, the fast variant "
                     "drops classes at random; set MODEL.FGASEG.FAST.ENABLED False to use the "
                     "checkpoint as it is."
@@ -192,7 +194,7 @@ def _what(state: Mapping[str, Tensor]) -> str:
     """What a checkpoint holds that is not ours, in a few words."""
     if any(name.startswith(_CLIP) for name in state):
         return "a CLIP, which belongs in MODEL.CLIP.PRETRAINED"
-    names = [shown(name, 40) for name in list(state)[:2]]
+    names = [plain(name, 40) for name in list(state)[:2]]
     return f"{', '.join(names)}{', ...' if len(state) > 2 else ''}"
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from .checkpoint_formats import UnreadableFileError, read_file
 from .downloads import cache_path, fetch_checkpoint, set_aside
 from .files import atomic_path
-from .messages import shown
 from .reference_names import is_reference_name
 from .regular_files import kind_of_file
 from .state_dicts import find_weights
 from .transfers import is_url
 from .weight_checks import check_size
+from .wording import plain
 
 BUNDLED = "fgaseg_d2://"
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -50,7 +50,7 @@ def locate_checkpoint(path: str, setting: str = "MODEL.WEIGHTS") -> str:
     local = os.path.expanduser(path)
     if (found := kind_of_file(local)) != "a file":
         raise FileNotFoundError(
-            f"expected {setting} to be a checkpoint, got {found} at {shown(path)}; check the path."
+            f"expected {setting} to be a checkpoint, got {found} at {plain(path)}; check the path."
         )
     return local
 
@@ -71,8 +71,8 @@ def check_address(path: str, setting: str = "MODEL.WEIGHTS") -> None:
         cache_path(path)
     elif scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", path):
         raise ValueError(
-            f"expected {setting} to be a file, http(s)://... or {BUNDLED}NAME, got {shown(path)}; "
-            f"{shown(scheme[1], 20)}:// is not fetched, so download it and give the file's path."
+            f"expected {setting} to be a file, http(s)://... or {BUNDLED}NAME, got {plain(path)}; "
+            f"{plain(scheme[1], 20)}:// is not fetched, so download it and give the file's path."
         )
 
 
@@ -109,7 +109,7 @@ def read_checkpoint(
         state = find_weights(loaded, _names_of(model), path)
     if not state:
         raise ValueError(
-            f"expected a checkpoint with named tensors in {shown(path)}, got something else; name "
+            f"expected a checkpoint with named tensors in {plain(path)}, got something else; name "
             "a checkpoint of FGAseg."
         )
     check_size(state, os.path.getsize(local), path)
@@ -165,7 +165,7 @@ def bundled_file(path: str) -> Path:
     name = path.removeprefix(BUNDLED)
     if name not in known:
         raise FileNotFoundError(
-            f"expected weights that come with fgaseg_d2, got '{shown(path)}'; there are: "
+            f"expected weights that come with fgaseg_d2, got '{plain(path)}'; there are: "
             f"{', '.join(known)}."
         )
     return known[name]

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from .checkpoint_globals import only_harmless_globals
-from .messages import shown
+from .wording import plain
 
 TORCH, LEGACY_TORCH = "torch", "legacy torch"
 TORCHSCRIPT, SAFETENSORS = "TorchScript", "safetensors"
@@ -80,13 +80,13 @@ def file_format(path: str, source: str) -> str:
         if length > LARGEST_HEADER:
             raise UnreadableFileError(
                 f"expected a description of {LARGEST_HEADER:,} bytes at most in the safetensors "
-                f"file {shown(source)}, got {length:,}; save it again."
+                f"file {plain(source)}, got {length:,}; save it again."
             )
         return SAFETENSORS
     found = [what for start, what in _OTHERS.items() if start and head.startswith(start)]
     kind = found[-1] if found else "damaged, cut short, or something else" if head else _OTHERS[b""]
     raise UnreadableFileError(
-        f"expected a checkpoint of tensors in {shown(source)} (torch.save or safetensors), but it "
+        f"expected a checkpoint of tensors in {plain(source)} (torch.save or safetensors), but it "
         f"is {kind}. Fetch or save it again."
     )
 
@@ -109,7 +109,7 @@ def read_file(path: str, source: str) -> Any:
     kind = file_format(path, source)
     if kind == TORCHSCRIPT:
         raise ValueError(
-            f"expected a checkpoint of tensors in {shown(source)}, but it is a TorchScript "
+            f"expected a checkpoint of tensors in {plain(source)}, but it is a TorchScript "
             "program, the format of OpenAI's CLIP models; give such a file as "
             "MODEL.CLIP.PRETRAINED."
         )
@@ -122,7 +122,7 @@ def read_file(path: str, source: str) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"expected only tensors and plain containers in {shown(source)}, but it holds other "
+            f"expected only tensors and plain containers in {plain(source)}, but it holds other "
             "objects, which are not loaded because they could run code, or it is damaged; keep "
             "only its weights and save them with torch.save."
         ) from error
@@ -166,7 +166,7 @@ def archive_members(path: str, source: str) -> list[zipfile.ZipInfo]:
 def damaged(source: str) -> UnreadableFileError:
     """The error of a file whose contents do not fit together."""
     return UnreadableFileError(
-        f"expected a checkpoint of tensors in {shown(source)}, but it cannot be read; it is "
+        f"expected a checkpoint of tensors in {plain(source)}, but it cannot be read; it is "
         "damaged or cut short. Fetch or save it again."
     )
 
@@ -182,14 +182,14 @@ def _check_bounds(path: str, source: str, members: list[zipfile.ZipInfo]) -> Non
     if compressed:
         worst = max(compressed, key=lambda member: member.file_size)
         raise UnreadableFileError(
-            f"expected uncompressed members in {shown(source)}, as torch.save writes them, got "
-            f"{shown(worst.filename, 60)} with {worst.file_size:,} bytes in "
+            f"expected uncompressed members in {plain(source)}, as torch.save writes them, got "
+            f"{plain(worst.filename, 60)} with {worst.file_size:,} bytes in "
             f"{worst.compress_size:,}; nothing is unpacked, so save it again with torch.save."
         )
     longest = max((m.file_size for m in members if m.filename.endswith(".pkl")), default=0)
     if longest > LARGEST_PICKLE:
         raise UnreadableFileError(
-            f"expected a description of {LARGEST_PICKLE:,} bytes at most in {shown(source)}, got "
+            f"expected a description of {LARGEST_PICKLE:,} bytes at most in {plain(source)}, got "
             f"{longest:,}; save the weights alone."
         )
     # Members that share their bytes.

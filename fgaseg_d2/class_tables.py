@@ -24,6 +24,7 @@ _NAME_TITLES = ("name", "names", "class_name", "classname", "category_name", "cl
 _NUMBER_TITLES = ("id", "index", "idx", "class_id", "category_id", "label_id", "number", "trainid",
                   "train_id", "label", "class", "category", "")  # fmt: skip
 _BULLET = re.compile(r"[-*\u2022]\s+(?=\S)")
+_WORDNET_ID = re.compile(r"n\d{8}[\s:]\s*(?=\S)")  # ImageNet's lists have one before each name
 _QUOTED = re.compile(r"""(["'])(.*)\1""")
 _LITERAL = re.compile(rf"(?<!\\)([{COMMAS}{SEMICOLONS}{BARS}])")
 # "0: cat", "0) cat", "[0] cat", "0 = cat", but not "16:9 screen".
@@ -36,8 +37,8 @@ _BARE_NUMBER_BEHIND = re.compile(r"(.*[^\W\d])\s+(\d+)")
 def read_lines(lines: Sequence[str]) -> list[str]:
     r"""Names out of lines of text, in the order of the classes, with their ``|`` and backslashes.
 
-    Understood are a name a line; with quotes or bullets around every one; with a number before or
-    behind every one; and columns, of which one holds the names and one may hold numbers.
+    Understood are a name a line; with quotes around or a bullet before every one; with a number
+    before or behind every one; and columns, of which one holds the names and one may hold numbers.
 
     Args:
         lines: without blank ones and comments.
@@ -46,8 +47,9 @@ def read_lines(lines: Sequence[str]) -> list[str]:
         ValueError: several names in a line, or numbers that are not those of the classes.
     """
     lines = [_without_last_separator(line.strip()) for line in lines]
-    if all(_BULLET.match(line) for line in lines):
-        lines = [_BULLET.sub("", line, count=1) for line in lines]
+    for prefix in (_BULLET, _WORDNET_ID):
+        if all(prefix.match(line) for line in lines):
+            lines = [prefix.sub("", line, count=1) for line in lines]
     lines = without_quotes(lines)
     separators = [
         separator

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import logging
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from detectron2.config import CfgNode, get_cfg
 
 from fgaseg_d2.checkpoint_files import check_address
 from fgaseg_d2.config import add_fgaseg_config
+from fgaseg_d2.config_bases import ConfigFiles, is_below
+from fgaseg_d2.config_checks import check_keys, check_values
+from fgaseg_d2.config_effects import Use, warn, without_effect
+from fgaseg_d2.config_values import leaves
+from fgaseg_d2.nesting import MAX_DEPTH, check_depth
+from fgaseg_d2.wording import few, in_one_line, shown
+from fgaseg_d2.yaml_files import MAX_NODES, MAX_YAML_BYTES
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -48,11 +60,36 @@ def find_config(name_or_path: str | os.PathLike[str]) -> Path:
             return file
     names = [name.rpartition("/")[2] for name in bundled]
     near = difflib.get_close_matches(wanted.rpartition("/")[2], names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names) or 'none'}"
+    hint = f"did you mean {near[0]!r}?" if near else f"the names are {few(names, 10) or 'none'}"
     raise FileNotFoundError(
-        f"expected a YAML file or the name of a bundled configuration, got {str(name_or_path)!r}; "
-        f"{hint}"
+        "expected a YAML file or the name of a bundled configuration, got "
+        f"{shown(os.fspath(name_or_path), 200)}; {hint}"
     )
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A configuration, and what of it somebody wrote down.
+
+    Attributes:
+        cfg: frozen.
+        changed: keys of ``opts``.
+        written: keys of files that do not come with the package.
+    """
+
+    cfg: CfgNode
+    changed: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
+    def without_effect(self, use: Use | None = None) -> dict[str, str]:
+        """The keys that somebody set and that change nothing, with the reasons.
+
+        Args:
+            use: what the configuration is for. Of a file only what nothing reads is told, because
+                it may describe other uses, too.
+        """
+        found = dict(without_effect(self.cfg, self.written))
+        return found | dict(without_effect(self.cfg, self.changed, use))
 
 
 def load_config(
@@ -60,10 +97,12 @@ def load_config(
     opts: Sequence[Any] = (),
     weights: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
+    use: Use | None = None,
 ) -> CfgNode:
     """Load a configuration: defaults, then the file, then what the caller changes.
 
-    A file is read as plain YAML: tags that would build Python objects are refused.
+    A file is read as plain YAML: tags that would build Python objects are refused. A warning says
+    which of the keys that somebody set change nothing.
 
     Args:
         config: what :func:`find_config` takes, or a configuration, which is copied.
@@ -72,26 +111,42 @@ def load_config(
             ``~`` becomes the home folder, here and in the configuration's other paths.
         device: value of MODEL.DEVICE; None takes the configuration's, and the CPU where that is
             "cuda", no GPU is there, and ``opts`` do not ask for one.
+        use: what it is for; a warning then also says which of ``opts`` that does not read.
 
     Returns:
         The configuration, frozen.
 
     Raises:
         FileNotFoundError: no such configuration or weights.
-        ValueError: not YAML, an unknown key, a value of the wrong type, a configuration without the
-            keys of fgaseg_d2, or a device that this machine does not have; the message is one line.
+        ValueError: not YAML, an unknown key, a value of the wrong type or range, a configuration
+            without the keys of fgaseg_d2, or a device that this machine does not have; the message
+            is one line.
     """
+    loaded = read_config(config, opts, weights, device)
+    warn(loaded.without_effect(use).items(), loaded.cfg, logger)
+    return loaded.cfg
+
+
+def read_config(
+    config: str | os.PathLike[str] | CfgNode,
+    opts: Sequence[Any] = (),
+    weights: str | os.PathLike[str] | None = None,
+    device: str | torch.device | None = None,
+) -> LoadedConfig:
+    """As :func:`load_config`, for callers that warn by themselves."""
+    written: list[str] = []
     if isinstance(config, CfgNode):
-        _check_keys(config)
+        check_keys(config)
         cfg = config.clone()
         cfg.defrost()
     else:
         cfg = get_cfg()
         add_fgaseg_config(cfg)
-        _merge_file(cfg, find_config(config))
-    _merge_opts(cfg, list(opts))
+        written += _merge_file(cfg, find_config(config))
+    changed = _merge_opts(cfg, list(opts))
     if weights is not None:
         cfg.MODEL.WEIGHTS = os.fspath(weights)
+    check_values(cfg)
     _expand_paths(cfg)
     _check_weights(cfg.MODEL.WEIGHTS)
     asked = "MODEL.DEVICE" in list(opts)[::2]
@@ -101,99 +156,104 @@ def load_config(
         cfg.MODEL.DEVICE = "cpu"
     _check_device(cfg.MODEL.DEVICE)
     cfg.freeze()
-    return cfg
+    return LoadedConfig(cfg, tuple(changed), tuple(written))
 
 
-def _merge_file(cfg: CfgNode, path: Path) -> None:
+def _merge_file(cfg: CfgNode, path: Path) -> list[str]:
+    """Set the keys of a file and its bases; returns those that the package did not write."""
+    files = ConfigFiles()
+    content = files.read(path)
     try:
-        for key, value in leaves(_read_yaml(path)):
+        for key, value in leaves(content):
             _set(cfg, key, value)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    return [
+        key
+        for file, own in files.contents.items()
+        if not is_below(file, config_folder())
+        for key, _ in leaves(own)
+    ]
 
 
-def _read_yaml(path: Path) -> dict:
-    """Read a file and those that it names as ``_BASE_``."""
-    try:
-        content = CfgNode.load_yaml_with_base(str(path), allow_unsafe=False)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path}: expected its _BASE_ at {error.filename!r}, got nothing; correct the path"
-        ) from error
-    except RecursionError as error:
-        raise ValueError("expected a _BASE_ that ends somewhere, got a circle; cut it") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"expected plain YAML, got an error ({reason}); correct it") from error
-    # An empty file, or a section that is a value in its base.
-    except (TypeError, AttributeError, AssertionError):
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError("expected sections such as MODEL: with keys, got other YAML; correct it")
-    return content
-
-
-def _merge_opts(cfg: CfgNode, opts: list[Any]) -> None:
+def _merge_opts(cfg: CfgNode, opts: list[Any]) -> list[str]:
+    """Set keys to values; returns the keys."""
     if len(opts) % 2:
         raise ValueError(
             f"expected pairs of a configuration key and its value, got {len(opts)} words "
-            f"({' '.join(map(str, opts))}); quote a value that has blanks"
+            f"({in_one_line(' '.join(map(str, opts)), 200)}); quote a value that has blanks"
         )
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         _set(cfg, str(key), value)
+    return [str(key) for key in opts[::2]]
 
 
 def _set(cfg: CfgNode, key: str, value: Any) -> None:
     """Set one key as ``merge_from_list`` does, kinder to whole numbers and to text."""
     known = dict(leaves(cfg))
     if any(name.startswith(f"{key}.") for name in known):
-        raise ValueError(f"expected {key} to be a section of keys, got {value!r}; name a key in it")
+        raise ValueError(
+            f"expected {key} to be a section of keys, got {shown(value)}; name a key in it"
+        )
     if key not in known:
-        near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key.upper()[:100], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "see fgaseg_d2/config.py for the keys"
-        raise ValueError(f"unknown configuration key {key}; {hint}")
+        raise ValueError(f"unknown configuration key {in_one_line(key, 120)}; {hint}")
     if key == "VERSION" and value != cfg.VERSION:
-        raise ValueError(f"expected a configuration of version {cfg.VERSION}, got {value!r}")
+        raise ValueError(f"expected a configuration of version {cfg.VERSION}, got {shown(value)}")
     # What reads as a number is meant as text where the key wants text, and 1 as 1.0.
-    plain = CfgNode._decode_cfg_value(value)
+    plain = _plain(key, value)
     current = known[key]
     if isinstance(current, str) and isinstance(value, str) and not isinstance(plain, str):
         value = repr(value)
     elif isinstance(current, float) and type(plain) is int:
-        value = float(plain)
+        # No float is as large as some whole numbers.
+        value = float(plain) if abs(plain) < 1e300 else math.inf
     try:
         cfg.merge_from_list([key, value])
     except (ValueError, AssertionError) as error:
         raise ValueError(
-            f"expected {key} of type {type(current).__name__}, such as {current!r}, got "
-            f"{value!r}; correct the value"
+            f"expected {key} of type {type(current).__name__}, such as {shown(current)}, got "
+            f"{shown(value)}; correct the value"
         ) from error
 
 
-def leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of a configuration, such as "MODEL.CLIP.NAME", with their values."""
-    for key, value in node.items():
-        if isinstance(value, dict) and (value or not prefix):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _plain(key: str, value: Any) -> Any:
+    """A value as Detectron2 reads it from a command line, within the bounds of a file's."""
+    if isinstance(value, str):
+        if len(value) > MAX_YAML_BYTES:
+            raise ValueError(
+                f"expected {key} of at most {MAX_YAML_BYTES} characters, got {len(value)}"
+            )
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return value
+        except (RecursionError, MemoryError):
+            raise ValueError(
+                f"expected {key} of at most {MAX_DEPTH} levels, one in the other, got "
+                f"{shown(value)}"
+            ) from None
+    check_depth(value, key, MAX_NODES)
+    return value
 
 
-def _check_keys(cfg: CfgNode) -> None:
-    """Refuse a configuration that ``add_fgaseg_config`` has not seen."""
-    wanted = get_cfg()
-    add_fgaseg_config(wanted)
-    known = dict(leaves(cfg))
-    missing = [key for key, _ in leaves(wanted) if key not in known]
-    if missing:
-        raise ValueError(
-            f"expected a configuration with the keys of fgaseg_d2, got one without {missing[0]}; "
-            "call add_fgaseg_config(cfg) first"
-        )
+def expand_paths(cfg: CfgNode) -> CfgNode:
+    """Return the configuration with the home folder for ``~`` wherever a value is a path.
+
+    Args:
+        cfg: not changed.
+    """
+    frozen, cfg = cfg.is_frozen(), cfg.clone()
+    cfg.defrost()
+    _expand_paths(cfg)
+    if frozen:
+        cfg.freeze()
+    return cfg
 
 
 def _expand_paths(cfg: CfgNode) -> None:
-    """Put the home folder for ``~`` wherever a value is a path."""
+    cfg.OUTPUT_DIR = os.path.expanduser(cfg.OUTPUT_DIR)
     cfg.MODEL.WEIGHTS = os.path.expanduser(cfg.MODEL.WEIGHTS)
     cfg.MODEL.CLIP.PRETRAINED = os.path.expanduser(cfg.MODEL.CLIP.PRETRAINED)
     if cfg.MODEL.CLIP.NAME.endswith(".json"):
@@ -207,8 +267,8 @@ def _check_weights(weights: str) -> None:
     check_address(weights)
     if weights and "://" not in weights and not Path(weights).is_file():
         raise FileNotFoundError(
-            f"expected a file with weights at {weights!r}, got nothing; check the path, or give "
-            '"" for random weights'
+            f"expected a file with weights at {shown(weights, 200)}, got nothing; check the path, "
+            'or give "" for random weights'
         )
 
 
@@ -218,8 +278,8 @@ def _check_device(device: str) -> None:
         torch.empty(0, device=wanted)
     # torch raises whatever its backend does: RuntimeError, AssertionError, NotImplementedError.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = in_one_line(str(error).strip().partition("\n")[0], 150)
         raise ValueError(
-            f"expected a device that this machine has, such as 'cpu', got {device!r} ({reason}); "
-            "choose another"
+            f"expected a device that this machine has, such as 'cpu', got {shown(device)} "
+            f"({reason}); choose another"
         ) from error

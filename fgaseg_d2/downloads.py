@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 from filelock import FileLock
 from iopath.common.file_io import get_cache_dir
 
-from .messages import shown
 from .transfers import STALL_SECONDS, reason_of, transfer_file
+from .wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,11 @@ def fetch_checkpoint(url: str, stall_seconds: float = STALL_SECONDS) -> str:
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise OSError(
-                f"cannot write {shown(target.parent)}: {error.strerror}; make room there, or "
+                f"cannot write {plain(target.parent)}: {error.strerror}; make room there, or "
                 "choose another cache folder ($FVCORE_CACHE)."
             ) from error
         raise OSError(
-            f"expected a checkpoint at {shown(url)}, but it could not be fetched: "
+            f"expected a checkpoint at {plain(url)}, but it could not be fetched: "
             f"{reason_of(error, stall_seconds)}; check the address and the network, or give the "
             "path of a file."
         ) from error
@@ -109,11 +109,11 @@ def _checked(url: str) -> SplitResult:
         host, port = "", ""
     if not host:
         raise ValueError(
-            f"expected an address such as https://server/model.pth, got {shown(url)}; correct it."
+            f"expected an address such as https://server/model.pth, got {plain(url)}; correct it."
         )
     if parts.username or parts.password:
         raise ValueError(
-            f"expected an address without a user's name and password (server {shown(host)}); "
+            f"expected an address without a user's name and password (server {plain(host)}); "
             "download the file yourself and give its path."
         )
     return parts._replace(

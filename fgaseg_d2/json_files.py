@@ -5,14 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fgaseg_d2.nesting import check_depth, too_deep
+
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a UTF-8 file of JSON.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: another encoding, not JSON, or JSON that is nested too deeply; the message says
-            which, without the file's content.
+        ValueError: another encoding, not JSON, or JSON nested deeper than 64 levels; the message
+            says which, without the file's content.
     """
     return parse_json(Path(path).read_bytes())
 
@@ -20,10 +22,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 def parse_json(data: bytes | str) -> Any:
     """Parse JSON; see :func:`read_json`."""
     try:
-        return json.loads(data)
+        content = json.loads(data)
     except UnicodeDecodeError as error:
         raise ValueError(f"expected UTF-8 text, got other bytes at {error.start}") from None
     except RecursionError:
-        raise ValueError("expected plain JSON, got brackets within too many brackets") from None
+        raise too_deep("JSON") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"expected JSON, got an error ({error})") from None
+    check_depth(content, "JSON")
+    return content

@@ -7,19 +7,19 @@ import torch
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def amp_dtype(name: str, key: str) -> torch.dtype:
+def amp_dtype(name: str, key: str) -> torch.dtype | None:
     """Turn a configuration's value into the type to autocast to.
 
     Args:
-        name: "float16" or "bfloat16".
+        name: "float16", "bfloat16", or "" for no autocast.
         key: the configuration key it stands under, for the message.
 
     Raises:
         ValueError: another name.
     """
-    if name not in _DTYPES:
+    if name and name not in _DTYPES:
         raise ValueError(f"expected {key} {' or '.join(_DTYPES)}, got {name!r}")
-    return _DTYPES[name]
+    return _DTYPES[name] if name else None
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:

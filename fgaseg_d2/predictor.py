@@ -20,6 +20,8 @@ from PIL import Image
 from fgaseg_d2.cautions import Cautions
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.class_lists import listed
+from fgaseg_d2.config_checks import check_names
+from fgaseg_d2.config_effects import PREDICTION
 from fgaseg_d2.config_files import load_config
 from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.data.inputs import PictureInput
@@ -70,7 +72,8 @@ class OpenVocabPredictor:
         device: str | torch.device | None = None,
         opts: Sequence[Any] = (),
     ) -> None:
-        self.cfg = load_config(config, opts, weights, device)
+        self.cfg = load_config(config, opts, weights, device, PREDICTION)
+        check_names(self.cfg)
         # Their classes are the default words. Where the model is used, its datasets may be gone.
         with contextlib.suppress(FileNotFoundError):
             register_configured(self.cfg)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .messages import shown
 from .weight_checks import check_plain, is_plain
+from .wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +106,8 @@ def find_weights(
         logger.warning(
             "left out %d entries of %s that are no tensors: %s",
             len(left_out),
-            shown(source),
-            [shown(name, 40) for name in left_out[:5]],
+            plain(source),
+            [plain(name, 40) for name in left_out[:5]],
         )
     return found
 
@@ -162,7 +162,7 @@ def _tell_of_copies(main: _Group, others: list[_Group], source: str) -> None:
     if copies:
         logger.warning(
             "%s holds several copies of the weights: took those under '%s', left those under %s",
-            shown(source),
-            shown(main.prefix, 40),
-            [shown(prefix, 40) for prefix in copies[:5]],
+            plain(source),
+            plain(main.prefix, 40),
+            [plain(prefix, 40) for prefix in copies[:5]],
         )

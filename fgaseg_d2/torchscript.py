@@ -24,7 +24,7 @@ from .checkpoint_formats import (
     damaged,
     file_format,
 )
-from .messages import shown
+from .wording import plain
 
 _STORAGES = {
     "BoolStorage": torch.bool,
@@ -68,9 +68,9 @@ def read_torchscript(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return dict(_named_tensors(root, ""))
     # A damaged pickle makes the reader raise nearly anything.
     except Exception as error:
-        reason = shown(" ".join(repr(error).split()), 150)
+        reason = plain(" ".join(repr(error).split()), 150)
         raise UnreadableFileError(
-            f"expected a TorchScript archive in {shown(path)}, got {reason}."
+            f"expected a TorchScript archive in {plain(path)}, got {reason}."
         ) from error
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from .messages import shown
+from .wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def transfer_file(url: str, target: Path, stall_seconds: float) -> None:
         OSError, http.client.HTTPException: it could not be fetched whole, or not be written.
     """
     part, note = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.json")
-    logger.info("Fetching %s into %s", shown(url), target.parent)
+    logger.info("Fetching %s into %s", plain(url), target.parent)
     for attempt in range(1, _ATTEMPTS + 1):
         before = _size(part)
         try:
@@ -123,7 +123,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         if not is_url(newurl) or (req.type == "https" and not newurl.lower().startswith("https:")):
-            reason = f"it leads to {shown(newurl)}, which is not followed"
+            reason = f"it leads to {plain(newurl)}, which is not followed"
             raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -157,7 +157,7 @@ def _answer(url: str, headers: dict[str, str], seconds: float) -> Any:
 def _total_of_range(content_range: str, start: int) -> int | None:
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range.strip())
     if match is None or int(match[1]) != start:
-        raise OSError(f"the server sent another part than asked for ({shown(content_range)})")
+        raise OSError(f"the server sent another part than asked for ({plain(content_range)})")
     return None if match[2] == "*" else int(match[2])
 
 
@@ -168,7 +168,7 @@ def _check_room(folder: Path, start: int, total: int | None) -> None:
         raise OSError(_too_large(total))
     free = shutil.disk_usage(folder).free
     if total - start > free:
-        raise OSError(f"{shown(folder)} has {free:,} bytes free of the {total - start:,} needed")
+        raise OSError(f"{plain(folder)} has {free:,} bytes free of the {total - start:,} needed")
 
 
 def _too_large(size: int) -> str:
@@ -181,7 +181,7 @@ def _own_file(path: Path) -> Iterator[BinaryIO]:
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{shown(path)} is no file; remove it")
+            raise OSError(f"{plain(path)} is no file; remove it")
         yield file
 
 
@@ -213,4 +213,4 @@ def reason_of(error: BaseException, seconds: float) -> str:
     if isinstance(cause, TimeoutError):
         return f"the server sent next to nothing for {seconds:g} seconds"
     text = " ".join(str(error).split())
-    return shown(text, 200) or type(error).__name__
+    return plain(text, 200) or type(error).__name__

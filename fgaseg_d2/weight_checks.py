@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .messages import shown
+from .wording import plain
 
 _LONGEST_NAME = 60  # characters
 _MOST_TIMES, _SMALL = 8, 2**26  # bytes of tensors for each of the file, and beside that
@@ -45,7 +45,7 @@ def check_plain(name: str, tensor: Tensor, source: str) -> None:
     else:
         kind = f"one on device '{tensor.device}', without values; save the model that was trained"
     raise ValueError(
-        f"expected plain tensors in {shown(source)}, got {shown(name, _LONGEST_NAME)}, {kind}."
+        f"expected plain tensors in {plain(source)}, got {plain(name, _LONGEST_NAME)}, {kind}."
     )
 
 
@@ -69,11 +69,11 @@ def check_values(
     if wrong:
         found = ", ".join(
             f"{problem} in {len(names)} of {len(state)} tensors "
-            f"({shown(names[0], _LONGEST_NAME)}{', ...' if len(names) > 1 else ''})"
+            f"({plain(names[0], _LONGEST_NAME)}{', ...' if len(names) > 1 else ''})"
             for problem, names in list(wrong.items())[:2]
         )
         raise ValueError(
-            f"expected finite floating-point numbers as weights in {shown(source)}, got {found}; "
+            f"expected finite floating-point numbers as weights in {plain(source)}, got {found}; "
             "take an earlier checkpoint, or save it again."
         )
 
@@ -94,7 +94,7 @@ def check_size(state: Mapping[str, Tensor], size: int, source: str) -> None:
     total, bound = sum(tensor.nbytes for tensor in state.values()), _MOST_TIMES * size + _SMALL
     if total > bound:
         raise ValueError(
-            f"expected tensors of {bound:,} bytes at most in {shown(source)}, a file of {size:,}, "
+            f"expected tensors of {bound:,} bytes at most in {plain(source)}, a file of {size:,}, "
             f"got {total:,}; save them with .contiguous()."
         )
 

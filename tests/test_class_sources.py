@@ -95,6 +95,7 @@ def test_strings_of_two_meanings_are_refused(words, reason):
         "cat,\ndog,\nbird\n",
         "cat;\ndog;\nbird;\n",
         "- cat\n- dog\n- bird\n",
+        "n02121808 cat\nn02084071 dog\nn01503061 bird\n",
         "'cat',\n'dog',\n'bird'\n",
         "0\tcat\n1\tdog\n2\tbird\n",
         "0 cat\n1 dog\n2 bird\n",

@@ -60,15 +60,15 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
     """
     from fgaseg_d2.checkpoint import recognise
     from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
-    from fgaseg_d2.messages import shown
     from fgaseg_d2.reference_names import to_reference
     from fgaseg_d2.weight_checks import check_values
+    from fgaseg_d2.wording import plain
 
     state, kind = recognise(read_checkpoint(source, setting="IN")["model"])
     if not any(name.startswith("sem_seg_head.") for name in state):
         raise ValueError(
-            f"expected a checkpoint of FGAseg or CAT-Seg, got {shown(source)}, which has other "
-            f"tensors ({shown(next(iter(state)), 60)}, ...)."
+            f"expected a checkpoint of FGAseg or CAT-Seg, got {plain(source)}, which has other "
+            f"tensors ({plain(next(iter(state)), 60)}, ...)."
         )
     check_values(state, source)
     if to == "reference":
@@ -79,7 +79,7 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
         if large:
             raise ValueError(
                 f"expected numbers that half precision can hold (65,504 at most), got larger ones "
-                f"in {shown(large[0], 60)}; leave out --half."
+                f"in {plain(large[0], 60)}; leave out --half."
             )
     write_checkpoint(target, state)
     count = sum(tensor.numel() for tensor in state.values())

@@ -3,10 +3,12 @@
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 from fgaseg_d2.regular_files import kind_of_file
+from fgaseg_d2.wording import shown
 
 
 def import_user_module(name_or_file: str) -> ModuleType:
@@ -20,13 +22,10 @@ def import_user_module(name_or_file: str) -> ModuleType:
 
     Raises:
         FileNotFoundError: no such file.
-        ImportError: no such module, or one that fails to import another.
+        ImportError: no such module, or one that fails; the message says in which line.
     """
     if not name_or_file.endswith(".py"):
-        if "" not in sys.path:
-            # A script's own folder is searched, the folder it is called from is not.
-            sys.path.append("")
-        return importlib.import_module(name_or_file)
+        return _by_name(name_or_file)
     path = Path(name_or_file).expanduser().resolve()
     if (found := kind_of_file(path)) != "a file":
         found = "there is no such file" if found == "nothing" else f"this is {found}, no file"
@@ -43,7 +42,43 @@ def import_user_module(name_or_file: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        _explain(name_or_file, error)
         raise
     return module
+
+
+def _by_name(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ImportError(
+            f"--import {shown(name)}: expected the name of a module, such as my_data, or the path "
+            "of a .py file"
+        )
+    if "" not in sys.path:
+        # A script's own folder is searched, the folder it is called from is not.
+        sys.path.append("")
+    try:
+        module = importlib.import_module(name)
+    except BaseException as error:
+        _explain(name, error)
+        raise
+    if getattr(module, "__file__", None) is None and name not in sys.builtin_module_names:
+        raise ImportError(
+            f"--import {name}: expected a module, got a folder without __init__.py; name a .py file"
+        )
+    return module
+
+
+def _explain(name: str, error: BaseException) -> None:
+    """Raise an ImportError that says where a module failed, if anything in it did."""
+    if isinstance(error, ImportError) or not isinstance(error, Exception):
+        return
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+    else:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}, line {last.lineno}"
+    raise ImportError(
+        f"--import {shown(name)}: {type(error).__name__} in {where} ({error}); correct the module"
+    ) from error

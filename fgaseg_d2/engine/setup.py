@@ -1,6 +1,8 @@
 """From a command line to a frozen configuration, with what is wrong in it reported at once."""
 
 import argparse
+import logging
+import os
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
@@ -9,13 +11,18 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from fgaseg_d2.config_files import find_config, load_config
+from fgaseg_d2.config_checks import check_names
+from fgaseg_d2.config_effects import EVALUATION, unread_keys, warn
+from fgaseg_d2.config_files import LoadedConfig, find_config, read_config
 from fgaseg_d2.data.build import check_train_datasets
 from fgaseg_d2.data.folders import register_configured
 from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.engine.streams import show_any_name
 from fgaseg_d2.engine.testing import check_test_sets
+from fgaseg_d2.wording import shown
+
+logger = logging.getLogger(__name__)
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -37,13 +44,31 @@ def setup(args: argparse.Namespace) -> CfgNode:
         import_user_module(module)
     args.config_file = str(find_config(args.config_file))
     last = _last_checkpoint(args.config_file, args.opts) if args.resume else None
-    cfg = load_config(args.config_file, args.opts, weights=last)
+    loaded = read_config(args.config_file, args.opts, weights=last)
+    cfg = loaded.cfg
+    check_names(cfg)
     register_configured(cfg)
     check_datasets(cfg, args.eval_only)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
     show_any_name("detectron2", "fgaseg_d2", "fvcore")
+    _warn_of_keys_without_effect(loaded, args, last)
     return cfg
+
+
+def _warn_of_keys_without_effect(
+    loaded: LoadedConfig, args: argparse.Namespace, last: str | None
+) -> None:
+    """Warn, now that there is a log; of keys that nothing reads, trainer and evaluation warn."""
+    cfg, unread = loaded.cfg, set(unread_keys(loaded.cfg))
+    found = loaded.without_effect(EVALUATION if args.eval_only else None)
+    warn([(key, reason) for key, reason in found.items() if key not in unread], cfg, logger)
+    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=True)).get("MODEL.WEIGHTS")
+    if last and asked and os.path.expanduser(asked) != last:
+        logger.warning(
+            "MODEL.WEIGHTS %s has no effect on a run that is resumed: it goes on from %s",
+            *(shown(asked), shown(last)),
+        )
 
 
 def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
@@ -52,7 +77,7 @@ def _last_checkpoint(config_file: str, opts: list[str]) -> str | None:
     It takes the place of MODEL.WEIGHTS, which may be gone by now, and spares fetching weights only
     to replace them.
     """
-    output = load_config(config_file, opts, weights="").OUTPUT_DIR
+    output = read_config(config_file, opts, weights="").cfg.OUTPUT_DIR
     checkpointer = DetectionCheckpointer(nn.Identity(), output)
     return checkpointer.get_checkpoint_file() if checkpointer.has_checkpoint() else None
 
@@ -76,3 +101,10 @@ def check_datasets(cfg: CfgNode, eval_only: bool) -> None:
             "DATASETS.TEST \"('storybook_val',)\""
         )
     check_test_sets(cfg)
+    tasks = {"sem_seg", *cfg.DATASETS.TEST} if cfg.DATASETS.TEST else set()
+    for task, *_ in cfg.TEST.EXPECTED_RESULTS:
+        if task not in tasks:
+            raise ValueError(
+                f"expected TEST.EXPECTED_RESULTS of the task 'sem_seg' on a set of DATASETS.TEST, "
+                f"got {shown(task)}; correct it, or leave it empty"
+            )

@@ -13,6 +13,9 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.config_checks import check_values
+from fgaseg_d2.config_effects import warn_of_unread
+from fgaseg_d2.config_files import expand_paths
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, with_test_set
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.engine.cost import Stopwatch, model_cost
@@ -50,6 +53,9 @@ def evaluate(
         FileNotFoundError: no such weights, or a file of a dataset is missing.
         ValueError: weights or a dataset that cannot be used.
     """
+    check_values(cfg)
+    cfg = expand_paths(cfg)
+    warn_of_unread(cfg, logger)
     check_test_sets(cfg)
     model = trainer.build_model(cfg)
     checkpointer = FGASegCheckpointer(

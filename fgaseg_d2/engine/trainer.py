@@ -14,6 +14,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from fgaseg_d2.config_checks import check_config, check_values
+from fgaseg_d2.config_effects import warn_of_unread
+from fgaseg_d2.config_files import expand_paths
 from fgaseg_d2.data.build import (
     TrainLoader,
     build_test_loader,
@@ -24,9 +27,20 @@ from fgaseg_d2.data.dataset_words import with_test_set
 from fgaseg_d2.data.seeding import seeded
 from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
 from fgaseg_d2.engine.optimizer import build_optimizer
+from fgaseg_d2.engine.resuming import (
+    check_groups,
+    group_settings,
+    kept_settings,
+    warn_of_kept,
+)
 from fgaseg_d2.engine.testing import build_evaluator, model_for_test
 from fgaseg_d2.engine.train_loop import TrainLoop
 from fgaseg_d2.precision import amp_dtype
+from fgaseg_d2.wording import shown
+
+logger = logging.getLogger(__name__)
+
+_SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
 
 
 class FGASegTrainer(DefaultTrainer):
@@ -51,7 +65,10 @@ class FGASegTrainer(DefaultTrainer):
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
             setup_logger()
             setup_logger(name="fgaseg_d2")
-        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        check_config(cfg)
+        cfg = _scaled(expand_paths(cfg))
+        if type(self) is FGASegTrainer:  # a trainer of one's own may read any key
+            warn_of_unread(cfg, logger)
         cfg = with_legal_ignore_value(cfg)
         dtype = amp_dtype(cfg.SOLVER.AMP.DTYPE, "SOLVER.AMP.DTYPE")
         # Data first: what is wrong with it shows before a large model is built.
@@ -73,6 +90,7 @@ class FGASegTrainer(DefaultTrainer):
             allow_partial=cfg.MODEL.WEIGHTS_PARTIAL,
             trainer=weakref.proxy(self),
         )
+        self._settings = kept_settings(cfg)
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
@@ -89,13 +107,33 @@ class FGASegTrainer(DefaultTrainer):
         self.data_loader.start_iter = self.start_iter
 
     def state_dict(self) -> dict:
-        """State of trainer and hooks, with the seed of the data stream."""
-        return {**super().state_dict(), "seed": self.data_loader.seed}
+        """State of trainer and hooks, with the seed of the data stream and what it was set to."""
+        seed = self.data_loader.seed
+        return {**super().state_dict(), "seed": seed, "settings": self._settings}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Continue from another trainer's state, on its data stream."""
+        """Continue from another trainer's state, on its data stream.
+
+        A warning says which keys of the configuration have another value now and no effect.
+
+        Raises:
+            ValueError: the state is of an optimiser of another kind or over other parameters.
+        """
+        settings = state_dict.get("settings")
+        groups = group_settings(self.optimizer)
+        kept = state_dict["_trainer"]["optimizer"]["param_groups"]
+        check_groups(self.cfg, settings, groups, kept)
         super().load_state_dict(state_dict)
+        warn_of_kept(self.cfg, settings, groups, kept, logger)
+        # The next checkpoints say what is in effect.
+        self._settings = settings or self._settings
         seed = state_dict.get("seed", self.data_loader.seed)
+        if 0 <= self.cfg.SEED != seed:
+            logger.warning(
+                "SEED %d has no effect on a run that is resumed: it goes on with %d of its "
+                "checkpoint",
+                *(self.cfg.SEED, seed),
+            )
         self.data_loader.seed = self._trainer.seed = seed
 
     @classmethod
@@ -112,6 +150,23 @@ class FGASegTrainer(DefaultTrainer):
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """Build the optimiser; see :func:`fgaseg_d2.engine.optimizer.build_optimizer`."""
         return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Build the schedule, which Detectron2 defines.
+
+        Raises:
+            ValueError: an unknown SOLVER.LR_SCHEDULER_NAME.
+        """
+        name = cfg.SOLVER.LR_SCHEDULER_NAME
+        if name not in _SCHEDULES:
+            raise ValueError(
+                f"expected SOLVER.LR_SCHEDULER_NAME to be one of {', '.join(_SCHEDULES)}, got "
+                f"{shown(name)}; choose one"
+            )
+        return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
@@ -175,6 +230,20 @@ class FGASegTrainer(DefaultTrainer):
             return cls.build_evaluator(cfg, name)
         except NotImplementedError:
             return None
+
+
+def _scaled(cfg: CfgNode) -> CfgNode:
+    """Scale the batch and what depends on it to the number of processes, where SOLVER says so."""
+    scaled = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+    if scaled is not cfg:
+        try:
+            check_values(scaled)
+        except ValueError as error:
+            raise ValueError(
+                f"SOLVER.REFERENCE_WORLD_SIZE {cfg.SOLVER.REFERENCE_WORLD_SIZE} scales the "
+                f"configuration to {comm.get_world_size()} processes: {error}"
+            ) from error
+    return scaled
 
 
 def shared_seed(cfg: CfgNode) -> int:

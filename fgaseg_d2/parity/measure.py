@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fgaseg_d2.catseg import is_added
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.checkpoint_files import write_checkpoint
+from fgaseg_d2.config_checks import check_names
 from fgaseg_d2.config_files import load_config
 from fgaseg_d2.modeling.fgaseg.head import best_classes
 from fgaseg_d2.modeling.layers.similarity import cosine_maps
@@ -84,7 +85,9 @@ _built: dict[tuple, nn.Module] = {}
 
 
 def _build(settings: Settings) -> nn.Module:
-    return build_model(load_config(settings.config, settings.opts, device="cpu")).eval()
+    cfg = load_config(settings.config, settings.opts, device="cpu")
+    check_names(cfg)
+    return build_model(cfg).eval()
 
 
 def _reference_shapes(model: nn.Module, settings: Settings) -> dict[str, tuple[int, ...]]:

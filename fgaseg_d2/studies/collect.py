@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,8 +11,8 @@ from typing import Any
 from detectron2.config import get_cfg
 
 from fgaseg_d2.config import add_fgaseg_config
-from fgaseg_d2.config_files import leaves
-from fgaseg_d2.json_files import read_json
+from fgaseg_d2.config_values import leaves
+from fgaseg_d2.json_files import parse_json, read_json
 from fgaseg_d2.studies.definition import COSTS, Study
 from fgaseg_d2.studies.plan import DONE, FAILED, Planner, Run, Step, check
 from fgaseg_d2.studies.statistics import Spread, paired_difference, spread
@@ -111,9 +110,14 @@ def _training_seconds(step: Step) -> float | None:
     """Mean seconds of an iteration, as logged, times the iterations; without the start."""
     try:
         lines = (step.folder / "metrics.json").read_text(encoding="utf-8").splitlines()
+        times = [entry["time"] for entry in map(parse_json, lines) if "time" in entry]
     except FileNotFoundError:
         return None
-    times = [entry["time"] for entry in map(json.loads, lines) if "time" in entry]
+    except ValueError as error:
+        raise ValueError(
+            f"expected JSON in all lines of {step.folder}/metrics.json, got an error ({error}); "
+            "remove its folder to run it again"
+        ) from error
     return statistics.fmean(times) * step.config["SOLVER.MAX_ITER"] if times else None
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fgaseg_d2.config_files import config_folder, find_config
+from fgaseg_d2.yaml_files import read_yaml
 
 # Figures of a run: what a table calls them -> "test set/figure" of the evaluation.
 FIGURES = {
@@ -106,9 +105,7 @@ def load_study(name_or_path: str) -> Study:
     elif not path.is_file():
         raise FileNotFoundError(f"expected the YAML file of a study at {path}, got nothing")
     try:
-        return _study(path, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        return _study(path, read_yaml(path))
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{path}: {error}") from error
 

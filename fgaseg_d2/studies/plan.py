@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.config_files import leaves, load_config
+from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config_values import leaves
 from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
 from fgaseg_d2.studies.definition import Row, Study

@@ -19,6 +19,7 @@ from fgaseg_d2.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
+from fgaseg_d2.config_checks import check_names
 from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
 from fgaseg_d2.weight_checks import check_values
@@ -126,6 +127,7 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
         OSError: the file cannot be written.
     """
     state, _ = recognise(read_checkpoint(checkpoint, setting="--weights")["model"])
+    check_names(cfg)
     model = build_model(cfg)
     ours = {id(parameter) for parameter in model.clip_parameters()}
     wanted = {name: p for name, p in model.named_parameters() if id(p) in ours}

@@ -6,7 +6,7 @@ import torch
 from detectron2.engine import DefaultPredictor
 from PIL import Image
 
-from fgaseg_d2.config_files import leaves
+from fgaseg_d2.config_values import leaves
 from fgaseg_d2.data.mapper import SemanticMapper
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.predictor import OpenVocabPredictor

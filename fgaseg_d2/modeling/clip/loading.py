@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from ...checkpoint_files import locate_checkpoint
 from ...checkpoint_formats import UnreadableFileError
 from ...downloads import set_aside
-from ...messages import shown
+from ...json_files import read_json
 from ...weight_checks import check_values
+from ...wording import plain
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear
 from .weight_files import load_weights
+
+# What open_clip knows a model configuration by.
+_CONFIG_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 open_clip.add_model_config(Path(__file__).parent / "model_configs")
 
@@ -119,7 +123,7 @@ def _from_file(name: str, pretrained: str) -> nn.Module:
         if isinstance(error, UnreadableFileError) and path != pretrained:
             set_aside(path)
         raise PretrainedWeightsError(
-            f"expected CLIP weights of '{shown(name, 40)}' in {shown(pretrained, 80)}, but: "
+            f"expected CLIP weights of '{plain(name, 40)}' in {plain(pretrained, 80)}, but: "
             f"{_reason(error)}. Set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
         ) from error
     _check_activation(name, pretrained, quick_gelu)
@@ -135,14 +139,14 @@ def _check_activation(name: str, pretrained: str, quick_gelu: bool | None) -> No
     known = other != name and other in open_clip.list_models()
     remedy = f"MODEL.CLIP.NAME to '{other}'" if known else f'"quick_gelu" to {value} in its .json'
     raise ValueError(
-        f"the weights '{shown(pretrained)}' were trained with another activation than "
-        f"'{shown(name, 40)}' has; set {remedy}."
+        f"the weights '{plain(pretrained)}' were trained with another activation than "
+        f"'{plain(name, 40)}' has; set {remedy}."
     )
 
 
 def _reason(error: BaseException) -> str:
     text = str(error).strip()
-    return shown(text.splitlines()[0].rstrip(".:"), 250) if text else type(error).__name__
+    return plain(text.splitlines()[0].rstrip(".:"), 250) if text else type(error).__name__
 
 
 def build_tokenizer(name: str) -> Callable[[list[str]], Tensor]:
@@ -164,12 +168,13 @@ def split_attention(clip: nn.Module) -> None:
 def _resolve_name(name: str) -> str:
     """Register a configuration file under its stem; check a name against those known."""
     if name.endswith(".json"):
-        path = Path(name)
+        path = Path(name).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
                 f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got {name}, "
                 "which is not a file; check the path."
             )
+        _check_model_config(path)
         open_clip.add_model_config(path)
         name = path.stem
     known = open_clip.list_models()
@@ -182,11 +187,27 @@ def _resolve_name(name: str) -> str:
     return name
 
 
+def _check_model_config(path: Path) -> None:
+    """Raise a ValueError for what open_clip would pass over or break off at."""
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected an open_clip model configuration, got an error ({error}); correct it"
+        ) from error
+    missing = [key for key in _CONFIG_KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(
+            f"{path}: expected an open_clip model configuration with {', '.join(_CONFIG_KEYS)}, "
+            f"got none with {missing[0]}; add it"
+        )
+
+
 def _check_tag(name: str, pretrained: str) -> None:
     if "/" in pretrained or Path(pretrained).suffix:
         raise FileNotFoundError(
             f"expected MODEL.CLIP.PRETRAINED to be a checkpoint file or a tag of open_clip, got "
-            f"{shown(pretrained)}, which is not a file; check the path."
+            f"{plain(pretrained)}, which is not a file; check the path."
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:

@@ -14,6 +14,7 @@ from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config_checks import check_config
 from . import normalisation
 from .backbone import CLIPViT
 from .text_encoder import CLIPTextEncoder
@@ -68,6 +69,7 @@ class CLIPPretraining(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """The arguments of the constructor, from a configuration."""
+        check_config(cfg)
         return {
             "backbone": build_backbone(cfg),
             "text_encoder": CLIPTextEncoder(cfg),

@@ -13,10 +13,10 @@ from open_clip.model import (
 from torch import Tensor, nn
 
 from ...checkpoint_formats import TORCHSCRIPT, file_format, read_file
-from ...messages import shown
 from ...state_dicts import find_weights
 from ...torchscript import read_torchscript, uses_quick_gelu
 from ...weight_checks import check_size, check_values
+from ...wording import plain
 
 # Settings that OpenAI's archives hold as tensors; whoever saved their state dict has them too.
 OPENAI_SETTINGS = {"input_resolution", "context_length", "vocab_size"}
@@ -63,7 +63,7 @@ def _find(loaded: object, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     known = wanted.keys() | {name.removeprefix("text.") for name in wanted}
     state = find_weights(loaded, known.__contains__, "it") if isinstance(loaded, dict) else {}
     if known.isdisjoint(state):
-        names = ", ".join(shown(name, 40) for name in list(state)[:2])
+        names = ", ".join(plain(name, 40) for name in list(state)[:2])
         raise ValueError(f"it holds no tensors of a CLIP ({names or 'none with a name'}, ...)")
     return state
 
@@ -93,7 +93,7 @@ def _check_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> N
     missing = [name for name in wanted if name not in state and name not in _TEMPERATURE]
     if missing:
         raise ValueError(
-            f"it lacks {len(missing)} of {len(wanted)} tensors ({shown(missing[0], 60)}, ...)"
+            f"it lacks {len(missing)} of {len(wanted)} tensors ({plain(missing[0], 60)}, ...)"
         )
     for name, tensor in wanted.items():
         if name in state and state[name].shape != tensor.shape:
@@ -106,5 +106,5 @@ def _check_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> N
     extra = [name for name in extra if name.partition(".")[0] in roots]
     if extra:
         raise ValueError(
-            f"it has {len(extra)} tensors that the model lacks ({shown(extra[0], 60)}, ...)"
+            f"it has {len(extra)} tensors that the model lacks ({plain(extra[0], 60)}, ...)"
         )

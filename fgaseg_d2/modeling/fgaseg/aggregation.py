@@ -217,6 +217,11 @@ class Aggregation(nn.Module):
 def _pool(x: Tensor, pooling: tuple[int, int]) -> Tensor:
     if pooling == (1, 1):
         return x
+    if any(side > length for side, length in zip(pooling, x.shape[2:4], strict=True)):
+        raise ValueError(
+            "expected MODEL.FGASEG.POOLING_TRAIN and POOLING_TEST of at most the picture's "
+            f"{x.shape[2]} x {x.shape[3]} tokens, got {list(pooling)}."
+        )
     return from_maps(F.avg_pool2d(to_maps(x), pooling), x.shape[:2])
 
 

@@ -17,6 +17,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config_checks import check_config
 from ...precision import amp_dtype, autocast
 from ...vocabulary import Vocabulary
 from ..clip import normalisation
@@ -103,6 +104,7 @@ class FGASeg(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """The arguments of the constructor, from a configuration."""
+        check_config(cfg)
         backbone = build_backbone(cfg)
         fga, loss, window = cfg.MODEL.FGASEG, cfg.MODEL.FGASEG.LOSS, cfg.TEST.SLIDING_WINDOW
         return {
@@ -129,9 +131,7 @@ class FGASeg(nn.Module):
             if window.ENABLED
             else None,
             "max_views": cfg.TEST.MAX_VIEWS,
-            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE")
-            if cfg.TEST.AMP_DTYPE
-            else None,
+            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
             "softmax_scores": loss.MAIN == "ce",
         }
 
