@@ -20,7 +20,7 @@ import media
 import messages
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
-from command_line import Parser, let_threads_sleep  # noqa: E402 (beside the programs of tools/)
+from command_line import Parser, let_threads_sleep, path  # noqa: E402 (beside the programs of tools/)
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -94,7 +94,7 @@ def argument_parser() -> argparse.ArgumentParser:
     model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="changes of keys")
     out = parser.add_argument_group("results")
     out.add_argument(
-        "--output", type=Path, default=Path("output/demo"), metavar="DIR", help="(%(default)s)"
+        "--output", type=path, default=Path("output/demo"), metavar="DIR", help="(%(default)s)"
     )
     out.add_argument(
         "--explain",

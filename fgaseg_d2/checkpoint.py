@@ -102,7 +102,7 @@ class FGASegCheckpointer(DetectionCheckpointer):
             ValueError: the file is no checkpoint, is damaged, does not fit the model, or holds
                 values that are no weights (NaN, whole numbers).
         """
-        self._path = path = os.fspath(path)
+        self._path = path = os.path.expanduser(path)
         local = locate_checkpoint(path) if path else ""
         # Detectron2's own step would take a file's name for an address with a query.
         try:

@@ -88,7 +88,7 @@ class Segmentation:
         left half-written.
 
         Args:
-            folder: made if it is not there.
+            folder: made if it is not there; ``~`` is the home folder.
             stem: begin of the file names.
             overlay_suffix: format of the overlay, ".png" or ".jpg".
 
@@ -110,7 +110,7 @@ def output_paths(
     folder: str | os.PathLike[str], stem: str, overlay_suffix: str = ".png"
 ) -> dict[str, Path]:
     """Paths that :meth:`Segmentation.save` writes, by kind."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     return {
         "overlay": folder / f"{stem}_overlay{overlay_suffix}",
         "labels": folder / f"{stem}_labels.png",

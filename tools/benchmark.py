@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command_line import Parser, count, picture_file, positive, run_command, say
+from command_line import Parser, count, path, picture_file, positive, run_command, say
 
 WHAT = ("forward", "sliding", "text", "training", "evaluation", "startup")
 VARIANTS = ("exact", "keep1", "keep2", "keep4", "fast", "checkpointing")
@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--profile", action="store_true", help="also say what each stage of the model takes"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all figures to a JSON file"
+        "--json", type=path, metavar="FILE", help="write all figures to a JSON file"
     )
     parser.add_argument(
         "--plot", type=picture_file, metavar="FILE", help="draw cost against classes, as a PNG"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, run_command, say
+from command_line import Parser, path, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.parity.compare import Comparison
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "folder",
-        type=Path,
+        type=path,
         help="folder with golden files (.npz), such as tests/data/golden; manifests in it "
         "(manifest_*.json, names and shapes of the authors' weights) are compared as well",
     )
@@ -69,16 +69,16 @@ def check(folder: Path, only: str = "*") -> bool:
     width = max(len(path.stem) for path in paths + manifests)
     say(f"{'file':{width}}  {'quantity':32}  {'difference':>10}  {'tolerance':>9}  verdict")
     bad = 0
-    for path in manifests + paths:
+    for file in manifests + paths:
         try:
-            for row in _rows(path):
+            for row in _rows(file):
                 verdict = "ok " if row.agrees else "OUT"
                 numbers = f"{row.difference:10.2e}  {row.tolerance:9.0e}  {verdict}  {row.note}"
-                say(f"{path.stem:{width}}  {row.quantity:32}  {numbers}".rstrip())
+                say(f"{file.stem:{width}}  {row.quantity:32}  {numbers}".rstrip())
                 bad += not row.agrees
         # Whatever is wrong with one file, the others are compared.
         except (ValueError, OSError, RuntimeError) as error:
-            say(f"{path.stem:{width}}  error: {' '.join(str(error).split())}")
+            say(f"{file.stem:{width}}  error: {' '.join(str(error).split())}")
             bad += 1
     files = f"{len(paths)} golden files, {len(manifests)} manifests"
     say(f"{files}: " + (f"{bad} out of tolerance or in error" if bad else "all agree"))

@@ -45,12 +45,22 @@ def positive(text: str) -> int:
     return _whole_number(text, 1)
 
 
+def path(text: str) -> Path:
+    """Type of an argument: a file or a folder; ``~`` is the home folder, quoted as well."""
+    return Path(place(text))
+
+
+def place(text: str) -> str:
+    """Type of an argument: a file, a folder or an address, as text; ``~`` is the home folder."""
+    return os.path.expanduser(text)
+
+
 def picture_file(text: str) -> Path:
     """Type of an argument: a file to write a drawing into, whose ending is known."""
-    path = Path(text)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+    file = path(text)
+    if file.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"expected a name that ends in .png or .jpg, got {text!r}")
-    return path
+    return file
 
 
 def _whole_number(text: str, least: int) -> int:

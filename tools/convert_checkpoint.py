@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from command_line import Parser, run_command, say
+from command_line import Parser, place, run_command, say
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,11 +24,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "input",
+        type=place,
         metavar="IN",
         help="checkpoint of this package, of the authors' code (FGA-seg) or of CAT-Seg: .pth or "
         ".safetensors, a file or an http(s) address",
     )
-    parser.add_argument("output", metavar="OUT", help="file to write, .pth or .safetensors")
+    parser.add_argument(
+        "output", type=place, metavar="OUT", help="file to write, .pth or .safetensors"
+    )
     parser.add_argument(
         "--to",
         choices=("fgaseg_d2", "reference"),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from command_line import Parser, run_command, say
+from command_line import Parser, place, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -39,10 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="folder with the label maps to score")
+    add("folder", type=place, metavar="FOLDER", help="folder with the label maps to score")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--dataset", metavar="NAME", help="score against this registered dataset")
-    source.add_argument("--truth", metavar="DIR", help="score against the label files in a folder")
+    source.add_argument(
+        "--truth", type=place, metavar="DIR", help="score against the label files in a folder"
+    )
     add("--classes", metavar="FILE", help="class list for --truth: a file, a benchmark or 'a,b'")
     add(
         "--ignore-label",
@@ -64,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="also mIoU by Detectron2's rule before July 2022",
     )
     parser.add_imports()
-    add("--output", metavar="DIR", help="where the results go (default: FOLDER/scores)")
+    add("--output", type=place, metavar="DIR", help="where the results go (default: FOLDER/scores)")
     return parser
 
 

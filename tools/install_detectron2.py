@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,11 @@ def argument_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "-c", "--constraint", metavar="FILE", help="constraints file for what Detectron2 needs"
+        "-c",
+        "--constraint",
+        type=os.path.expanduser,
+        metavar="FILE",
+        help="constraints file for what Detectron2 needs",
     )
     return parser
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, count, positive, run_command, say
+from command_line import Parser, count, path, positive, run_command, say
 
 # As in fgaseg_d2.data.storybook, which --help does not wait for; a test compares them.
 _COUNTS = {"train": 20_000, "val": 300, "test": 500}
@@ -32,8 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--root",
-        type=Path,
-        default=Path(os.environ.get("DETECTRON2_DATASETS", "datasets")),
+        type=path,
+        default=os.environ.get("DETECTRON2_DATASETS", "datasets"),
         help="folder for storybook/ (default: DETECTRON2_DATASETS, here %(default)s)",
     )
     for split, scenes in _COUNTS.items():
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--scene", type=int, metavar="SEED", help="draw this scene, and no data set"
     )
     single.add_argument(
-        "--output", type=Path, default=Path("scene.png"), help="its file (default: %(default)s)"
+        "--output", type=path, default=Path("scene.png"), help="its file (default: %(default)s)"
     )
     single.add_argument(
         "--height", type=int, default=384, help="height in pixels (default: %(default)s)"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, positive, run_command, say
+from command_line import Parser, path, positive, run_command, say
 
 NAMES = (
     "coco_stuff",
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--root",
-        type=Path,
+        type=path,
         metavar="DIR",
         help=f"folder of the datasets (default: the environment variable {ROOT_VARIABLE}, or "
         "datasets)",
@@ -91,15 +91,13 @@ def prepare(options: argparse.Namespace) -> None:
 
     from fgaseg_d2.data import preparation
 
-    root = options.root or Path(os.environ.get(ROOT_VARIABLE, "datasets"))
+    root = options.root or path(os.environ.get(ROOT_VARIABLE, "datasets"))
     findings = preparation.Findings(lambda line: tqdm.write(line, sys.stderr), options.strict)
     action = preparation.check_split if options.check else preparation.prepare_split
     names = NAMES if "all" in options.names else dict.fromkeys(options.names)
     workers = options.workers or preparation.available_processors()
     try:
-        results = preparation.each_split(
-            action, names, root.expanduser(), options.splits, workers, findings
-        )
+        results = preparation.each_split(action, names, root, options.splits, workers, findings)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; run the same command again to continue") from None
     for result in results:

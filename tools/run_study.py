@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from command_line import Parser, count, positive, run_command, say
+from command_line import Parser, count, path, place, positive, run_command, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,11 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--seeds", nargs="+", type=count, default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
     add(
-        "--output", type=Path, default=Path("output/studies"), metavar="FOLDER",
+        "--output", type=path, default=Path("output/studies"), metavar="FOLDER",
         help="for tables, plots and runs (default: %(default)s)",
     )  # fmt: skip
     add(
-        "--weights", metavar="FILE",
+        "--weights", type=place, metavar="FILE",
         help="checkpoint whose CLIP all rows start from (default: the model in the box)",
     )  # fmt: skip
     add(

@@ -7,9 +7,26 @@
 #
 # Usage: tools/train_storybook.sh [OUTPUT_FOLDER]; docs/MODEL_CARD.md says how long it takes.
 set -euo pipefail
+fail() {
+    echo "error: $1; see tools/train_storybook.sh --help" >&2
+    exit 2
+}
+case ${1-} in
+    -h | --help) sed -n '2,/^# Usage/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -*) fail "unknown option '$1'" ;;
+esac
+[ $# -le 1 ] || fail "expected one folder at most, got $# words"
+[ -z "${1+given}" ] || [ -n "$1" ] || fail "expected the name of a folder, got nothing"
+out=${1:-output/storybook}
+case $out in
+    "~" | "~/"*) out=$HOME${out#"~"} ;;
+    /*) ;;
+    *) [ $# -eq 0 ] || out=$PWD/$out ;; # the default lies in the repository
+esac
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-out=${1:-output/storybook}
+[ -x "$(command -v "$python")" ] || fail "expected Python at '$python', got nothing; run make install, or set PYTHON"
+if [ -e "$out" ] && [ ! -d "$out" ]; then fail "expected a folder at '$out', got a file"; fi
 export DETECTRON2_DATASETS=${DETECTRON2_DATASETS:-datasets}
 # glibc returns large tensors to the system after every use, which costs a third of the time.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=100000000

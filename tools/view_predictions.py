@@ -11,10 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, count, picture_file, run_command, say
+from command_line import Parser, count, path, picture_file, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -29,12 +28,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "predictions",
-        type=Path,
+        type=path,
         help="folder that TEST.SAVE_PREDICTIONS wrote: OUTPUT_DIR/inference/<dataset>/predictions",
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="HTML file (default: view.html beside the folder)",
     )

@@ -13,9 +13,10 @@ def datasets_root(root: str | os.PathLike | None = None) -> Path:
 
     Args:
         root: that folder; None takes the environment variable DETECTRON2_DATASETS, or ``datasets``
-            if it is not set.
+            if it is not set. ``~`` is the home folder.
     """
-    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root)
+    folder = os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root
+    return Path(folder).expanduser()
 
 
 def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:

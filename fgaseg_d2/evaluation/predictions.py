@@ -129,7 +129,7 @@ def read_index(folder: str | Path) -> SavedPredictions:
         FileNotFoundError: no folder or no index.
         ValueError: the index is damaged.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     path = folder / INDEX
     if not path.is_file():
         raise FileNotFoundError(
@@ -192,7 +192,7 @@ def label_files(folder: str | Path) -> dict[str, Path]:
         FileNotFoundError: no such folder, or an empty one.
         ValueError: two files that differ in their ending only.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() not in _LABEL_ENDINGS or path.name.startswith("."):

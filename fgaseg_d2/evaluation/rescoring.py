@@ -73,7 +73,7 @@ def match_files(folder: str | Path, truth: GroundTruth) -> SavedPredictions:
         FileNotFoundError: no such folder, or a picture without a prediction.
         ValueError: several files for one picture, or several pictures of one name.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if (folder / INDEX).is_file():
         saved = read_index(folder)
         if saved.files.keys() == truth.files.keys():

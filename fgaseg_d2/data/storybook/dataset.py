@@ -167,7 +167,7 @@ def split_folder(root: str | os.PathLike, split: str) -> Path:
         ValueError: There is no such split.
     """
     _check_split(split)
-    return Path(root) / "storybook" / split
+    return Path(root).expanduser() / "storybook" / split
 
 
 def scene_seed(split: str, index: int, seed: int = 0) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
         FileNotFoundError: a configuration or checkpoint file that is not there.
         PretrainedWeightsError: the weights could not be fetched or read.
     """
-    name = _resolve_name(name)
+    name, pretrained = _resolve_name(name), os.path.expanduser(pretrained)
     if not pretrained:
         clip = _create(name)
     elif "://" in pretrained or Path(pretrained).is_file():

@@ -25,7 +25,7 @@ def resolve_templates(value: str) -> tuple[str, ...]:
     if "{}" in value:
         templates = (value,)
     else:
-        path = Path(value)
+        path = Path(value).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
                 "expected MODEL.FGASEG.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
