@@ -104,9 +104,9 @@ def read_checkpoint(
         if is_url(path):
             set_aside(local)
         raise
-    state: dict[str, Tensor] = {}
-    if isinstance(loaded, dict):
-        state = find_weights(loaded, _names_of(model), path)
+    if not isinstance(loaded, dict):
+        loaded = {"model": loaded} if isinstance(loaded, (list, tuple)) else {}
+    state = find_weights(loaded, _names_of(model), path)
     if not state:
         raise ValueError(
             f"expected a checkpoint with named tensors in {plain(path)}, got something else; name "

@@ -126,6 +126,8 @@ def _flatten(node: Mapping[Any, Any], prefix: str, levels: list[_Level], seen: s
             level.tensors[name] = value.detach()
             continue
         level.others.append(name)
+        if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+            value = dict(enumerate(value))
         inside = isinstance(value, Mapping) and id(value) not in seen
         if inside and prefix.count("\0") < _DEEPEST and not _OPTIMIZER.search(name):
             _flatten(value, f"{prefix}{name}\0", levels, seen)

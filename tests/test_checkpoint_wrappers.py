@@ -90,6 +90,8 @@ WRAPPED = {
     },
     "by name": lambda s: {"optimizer": optimizer(s), "optim_state": prefixed("model.", copied(s)),
                           "weights": collections.OrderedDict(s)},
+    "in a list": lambda s: {"models": [{"state_dict": prefixed("module.", s)}, None]},
+    "a list alone": lambda s: (s, {"epoch": 3}),
     "of the authors": lambda s: {"state_dict": prefixed("module.", to_reference(s))},
     "of the authors, compiled": lambda s: prefixed("_orig_mod.", to_reference(s)),
 }  # fmt: skip
@@ -152,6 +154,30 @@ def test_the_first_bytes_say_the_format(kind, name, state, other, tmp_path):
     checkpointer = FGASegCheckpointer(other)
     checkpointer.load(str(path))
     assert checkpointer.report.loaded == checkpointer.report.total
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"state": {}},
+        {"state": {}, "param_groups": [{}]},
+        [1],
+        3,
+        {"param_groups": 1, "state": 2},
+    ],
+)
+def test_a_state_that_training_cannot_go_on_from_is_one_line(broken, state, other, tmp_path):
+    torch.save({"model": state, "optimizer": broken}, tmp_path / "model.pth")
+    optimiser = torch.optim.SGD(other.parameters(), lr=0.1)
+    checkpointer = FGASegCheckpointer(other, optimizer=optimiser)
+    with pytest.raises(
+        ValueError, match="expected a checkpoint to go on from|loaded state"
+    ) as caught:
+        checkpointer.load(str(tmp_path / "model.pth"))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+    # The weights alone are there.
+    checkpointer.load(str(tmp_path / "model.pth"), checkpointables=[])
 
 
 def test_a_path_of_the_home_folder_is_found(state, other, tmp_path, monkeypatch):
