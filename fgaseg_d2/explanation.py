@@ -14,6 +14,7 @@ from fgaseg_d2.contact_sheet import Column, draw_contact_sheet
 from fgaseg_d2.legend import LegendEntry
 from fgaseg_d2.segmentation import Segmentation
 from fgaseg_d2.visualization import default_colors
+from fgaseg_d2.wording import shown
 
 _REJECTED = 1e-30  # the head gives classes that it drops the logit -100
 _FINAL_SIDE = 512  # pixels of a final map on a sheet, at most
@@ -48,7 +49,7 @@ class Explanation(Segmentation):
         """
         entries = {"gcs": self.gcs, "lcs": self.lcs}.get(kind)
         if entries is None:
-            raise ValueError(f"expected maps that this model has, got {kind!r}; take 'gcs'")
+            raise ValueError(f"expected maps that this model has, got {shown(kind)}; take 'gcs'")
         maps = np.full((len(self.class_names), *entries.shape[1:]), np.nan, np.float32)
         for entry, index in zip(entries, self.vocabulary.entry_classes, strict=True):
             np.fmax(maps[index], entry, out=maps[index])

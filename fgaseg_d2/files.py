@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from fgaseg_d2.orientation import UPRIGHT, load_upright
 from fgaseg_d2.picture_arrays import narrowed, rgb_array
 from fgaseg_d2.regular_files import require_file
+from fgaseg_d2.wording import shown
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -83,12 +84,12 @@ def pillow_errors(
         raise
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"expected a {what} that Pillow reads, got {str(path)!r}; {advice}"
+            f"expected a {what} that Pillow reads, got {shown(path, 200)}; {advice}"
         ) from error
     # Pillow reports a damaged file as any of these.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"expected a whole {what} in {str(path)!r}, got an error ({error}); {advice}"
+            f"expected a whole {what} in {shown(path, 200)}, got an error ({error}); {advice}"
         ) from error
 
 
@@ -102,7 +103,8 @@ def _read_pil(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA" if transparent else "RGB")
     except ValueError as error:
         raise ValueError(
-            f"expected a picture of a kind that Pillow turns into RGB, got mode {image.mode!r}; "
+            "expected a picture of a kind that Pillow turns into RGB, got mode "
+            f"{shown(image.mode)}; "
             "convert it to RGB"
         ) from error
     return rgb_array(np.asarray(image))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, KeysView, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fgaseg_d2.class_lists import clean_class, listed, same_name
+from fgaseg_d2.wording import shown
 
 if TYPE_CHECKING:
     from fgaseg_d2.vocabulary import Vocabulary
@@ -36,14 +37,14 @@ def own_metadata(metadata: Any) -> Mapping[str, Any]:
     own = metadata.get(OWN_KEY)
     if own is None:
         return {}
-    where = f"the metadata {OWN_KEY} of dataset {metadata.get('name')!r}"
+    where = f"the metadata {OWN_KEY} of dataset {shown(metadata.get('name'))}"
     if not isinstance(own, Mapping):
-        raise ValueError(f"expected {where} to be a dict, got {own!r}; its keys are {_keys()}")
+        raise ValueError(f"expected {where} to be a dict, got {shown(own)}; its keys are {_keys()}")
     for key in own:
         if key not in _OWN:
             near = difflib.get_close_matches(str(key), _OWN, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"they are {_keys()}"
-            raise ValueError(f"expected keys of {where} that are known, got {key!r}; {hint}")
+            raise ValueError(f"expected keys of {where} that are known, got {shown(key)}; {hint}")
     return own
 
 
@@ -122,7 +123,9 @@ def metadata_vocabulary(metadata: Any, kind: type[Vocabulary]) -> Any:
     own, other = own_metadata(metadata).get("vocabulary"), metadata.get("vocabulary")
     words = other if own is None else own
     if isinstance(words, str) and words == metadata.get("name"):
-        raise ValueError(f"expected words as the vocabulary of dataset {words!r}, got its own name")
+        raise ValueError(
+            f"expected words as the vocabulary of dataset {shown(words)}, got its own name"
+        )
     wanted = len(class_names(metadata))
     if own is not None or words is None or isinstance(words, kind) or not wanted:
         return words
@@ -152,7 +155,8 @@ def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
     names = class_names(metadata)
     if not names:
         raise ValueError(
-            f"expected stuff_classes in the metadata of dataset {metadata.get('name')!r}, got none;"
+            f"expected stuff_classes in the metadata of dataset {shown(metadata.get('name'))}, "
+            "got none;"
             " set MetadataCatalog.get(name).stuff_classes to the list of its class names"
         )
     classes = [tuple(name.split(", ")) for name in names]
@@ -160,7 +164,7 @@ def read_metadata(metadata: Any) -> list[tuple[str, ...]]:
         for one in classes:
             clean_class(one)
     except ValueError as error:
-        raise ValueError(f"dataset {metadata.get('name')!r}: stuff_classes: {error}") from None
+        raise ValueError(f"dataset {shown(metadata.get('name'))}: stuff_classes: {error}") from None
     return classes
 
 
@@ -198,7 +202,9 @@ def find_metadata(metadata: Any) -> Any:
     if metadata not in known:  # MetadataCatalog.get would silently make an empty entry
         near = difflib.get_close_matches(metadata, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "register it before"
-        raise ValueError(f"expected the name of a registered dataset, got {metadata!r}; {hint}")
+        raise ValueError(
+            f"expected the name of a registered dataset, got {shown(metadata)}; {hint}"
+        )
     return MetadataCatalog.get(metadata)
 
 
@@ -215,7 +221,8 @@ def whole_number(value: Any, key: str, metadata: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(
-        f"dataset {metadata.get('name')!r}: expected {key} to be a whole number, got {value!r}; "
+        f"dataset {shown(metadata.get('name'))}: expected {key} to be a whole number, got "
+        f"{shown(value)}; "
         "correct the metadata"
     )
 
@@ -229,10 +236,9 @@ def _names(names: Any, key: str, metadata: Any) -> tuple[str, ...]:
         with contextlib.suppress(TypeError, ValueError):
             found = tuple(names) if isinstance(names, KeysView) else listed(names, key)
     if not all(isinstance(name, str) for name in found):
-        shown = " ".join(repr(names).split())
         raise ValueError(
-            f"dataset {metadata.get('name')!r}: expected {key} as a list of names, got "
-            f"{shown[:80]} ({type(names).__name__}); correct the metadata"
+            f"dataset {shown(metadata.get('name'))}: expected {key} as a list of names, got "
+            f"{shown(names, 80)} ({type(names).__name__}); correct the metadata"
         )
     # NumPy's strings are written as themselves into files.
     return tuple(map(str, found))
@@ -242,8 +248,8 @@ def _tell_ignored(key: str, metadata: Any, reason: str) -> None:
     from detectron2.utils.logger import log_first_n
 
     message = (
-        f"dataset {metadata.get('name')!r}: its metadata {key} is left out as another project's: "
-        f"{reason}. If it was meant for this one, set {OWN_KEY}={{{key!r}: ...}}"
+        f"dataset {shown(metadata.get('name'))}: its metadata {key} is left out as another "
+        f"project's: {reason}. If it was meant for this one, set {OWN_KEY}={{{shown(key)}: ...}}"
     )
     log_first_n(logging.WARNING, message, key="message")
 

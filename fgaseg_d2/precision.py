@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from fgaseg_d2.wording import shown
+
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -18,7 +20,7 @@ def amp_dtype(name: str, key: str) -> torch.dtype | None:
         ValueError: another name.
     """
     if name and name not in _DTYPES:
-        raise ValueError(f"expected {key} {' or '.join(_DTYPES)}, got {name!r}")
+        raise ValueError(f"expected {key} {' or '.join(_DTYPES)}, got {shown(name)}")
     return _DTYPES[name] if name else None
 
 

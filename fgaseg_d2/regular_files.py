@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from fgaseg_d2.wording import shown
+
 _KINDS = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
@@ -30,7 +32,7 @@ def require_file(path: str | os.PathLike[str], what: str, advice: str = "check t
     """
     found = kind_of_file(path)
     if found != "a file":
-        raise FileNotFoundError(f"expected {what} at {str(path)!r}, got {found}; {advice}")
+        raise FileNotFoundError(f"expected {what} at {shown(path, 200)}, got {found}; {advice}")
     return Path(path)
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fgaseg_d2 import class_lists, class_sources, metadata_words
+from fgaseg_d2.wording import shown
 
 if TYPE_CHECKING:
     from detectron2.data import Metadata
@@ -62,7 +63,7 @@ class Vocabulary:
         class_lists.check_count(names, "names in a vocabulary")
         if self.synonyms not in _SYNONYM_RULES:
             raise ValueError(
-                f"expected synonyms 'max' or 'mean', got {self.synonyms!r}; choose one of them"
+                f"expected synonyms 'max' or 'mean', got {shown(self.synonyms)}; choose one of them"
             )
         self._check_threshold()
         self._check_background()
@@ -75,7 +76,7 @@ class Vocabulary:
         if not 0 <= threshold <= 1:
             raise ValueError(
                 "expected a background threshold, a probability from 0 (off) to 1, got "
-                f"{self.background_threshold!r}; choose one such as 0.3"
+                f"{shown(self.background_threshold)}; choose one such as 0.3"
             )
         object.__setattr__(self, "background_threshold", threshold)
 
@@ -90,7 +91,7 @@ class Vocabulary:
             if class_lists.same_name(word) in taken:
                 raise ValueError(
                     "expected background words that are no class and occur once, got "
-                    f"{word!r} again; remove it"
+                    f"{shown(word)} again; remove it"
                 )
             taken.add(class_lists.same_name(word))
 
@@ -288,7 +289,7 @@ class Vocabulary:
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):
             raise ValueError(
-                f"expected words, a file or a benchmark, got {words!r}; did you mean {near!r}?"
+                f"expected words, a file or a benchmark, got {shown(words)}; did you mean {near!r}?"
             )
         return cls.parse(words)
 

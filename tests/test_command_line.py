@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fgaseg_d2.engine import errors
 from tests.conftest import ROOT, tool
 from tests.demo_tools import SLOW, environment, imported
 
@@ -115,3 +116,37 @@ def test_help_says_of_every_option_what_it_is_and_what_it_is_by_default(program)
         assert len(action.help or "") > 10, action.dest
         if action.default not in (None, False, "", [], (), argparse.SUPPRESS):
             assert "default" in action.help, action.dest
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--workers", "9" * 10_000], ["--root", "a", "--" + "x" * 10_000], ["--val", "a\nb" * 500]],
+)
+def test_what_a_person_gave_is_shortened(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        tool("make_storybook").build_parser().parse_args(arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and len(error) < 400
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("got " + "x\n" * 9000 + "; do that"), "error: got x x"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"), "enough memory"),
+        (MemoryError(), "enough memory"),
+        (FileNotFoundError(2, "No such file", "a" * 9000), "error: "),
+    ],
+)
+def test_an_error_is_one_short_line(error, message, capsys):
+    def fail():
+        raise error
+
+    assert errors.run(fail) == 1
+    line = capsys.readouterr().err
+    assert message in line and line.count("\n") == 1 and len(line) <= 420
+
+
+def test_an_error_of_ours_passes():
+    with pytest.raises(RuntimeError, match="of ours"):
+        errors.run(lambda: (_ for _ in ()).throw(RuntimeError("of ours")))

@@ -15,13 +15,18 @@ _SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 # ... unless one of these says that somebody has chosen how they wait.
 _CHOICES = {*_SLEEP, "GOMP_SPINCOUNT", "KMP_LIBRARY"}
 
+_MESSAGE = 300  # characters
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that says in one line what is wrong, and ends with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, without the usage."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        if len(message) > _MESSAGE:
+            # What was expected stands first, and what came can be a whole file.
+            message = f"{message[: _MESSAGE // 2]}...{message[-_MESSAGE // 2 :]}"
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
 
     def add_imports(self) -> None:
         """Add --import, for modules that register datasets; they are listed in ``imports``."""

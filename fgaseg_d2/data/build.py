@@ -17,6 +17,7 @@ from fgaseg_d2.data.occurrence import warn_of_missing_classes
 from fgaseg_d2.data.parallel import end_with_parent
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.wording import shown
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         raise ValueError(
             f"expected DATALOADER.SAMPLER_TRAIN 'TrainingSampler', got "
-            f"{cfg.DATALOADER.SAMPLER_TRAIN!r}; only plain shuffling resumes exactly"
+            f"{shown(cfg.DATALOADER.SAMPLER_TRAIN)}; only plain shuffling resumes exactly"
         )
     check_train_datasets(cfg)
     groups: dict[Vocabulary | None, list[Dataset]] = {}

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 from fgaseg_d2 import metadata_words
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.wording import shown
 
 
 def training_vocabulary(labels: LabelSpec) -> Vocabulary:
@@ -21,7 +22,7 @@ def training_vocabulary(labels: LabelSpec) -> Vocabulary:
     vocabulary = Vocabulary.from_metadata(labels.dataset_name)
     if len(vocabulary.classes) != len(labels.classes):
         raise ValueError(
-            f"cannot train on {labels.dataset_name!r}: its labels have {len(labels.classes)} "
+            f"cannot train on {shown(labels.dataset_name)}: its labels have {len(labels.classes)} "
             f"classes, its vocabulary {len(vocabulary.classes)}; both must be equal in training"
         )
     return vocabulary
@@ -77,7 +78,7 @@ def _chosen_words(cfg: CfgNode, dataset_name: str) -> Any:
         )
     if names.count(dataset_name) > 1:
         raise ValueError(
-            f"expected each dataset once in DATASETS.TEST, got {dataset_name!r} "
+            f"expected each dataset once in DATASETS.TEST, got {shown(dataset_name)} "
             f"{names.count(dataset_name)} times; evaluate other words in another run"
         )
     return words[names.index(dataset_name)]
@@ -92,8 +93,8 @@ def _check_fit(vocabulary: Vocabulary, labels: LabelSpec, words: Any) -> None:
     if fits:
         return
     expected = f"{wanted} classes" if background is None else f"more than {background} classes"
-    source = f"DATASETS.TEST_VOCABULARIES {words!r}" if words else "its vocabulary"
+    source = f"DATASETS.TEST_VOCABULARIES {shown(words)}" if words else "its vocabulary"
     raise ValueError(
-        f"expected {expected} for the labels of {labels.dataset_name!r}, got {count} from "
+        f"expected {expected} for the labels of {shown(labels.dataset_name)}, got {count} from "
         f"{source}; the classes must be those of the labels, in their order"
     )

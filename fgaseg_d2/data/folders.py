@@ -19,6 +19,7 @@ from fgaseg_d2.data.pairs import few, paired_files
 from fgaseg_d2.metadata_words import first_names
 from fgaseg_d2.visualization import class_colors
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.wording import shown
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class _FolderLoader:
         try:
             records, unlabelled = paired_files(self.images, self.labels)
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"dataset {self.name!r}: {error}") from None
+            raise type(error)(f"dataset {shown(self.name)}: {error}") from None
         if unlabelled:
             logger.warning(
                 "%s: %d of %d pictures have no label file and are left out: %s",
@@ -81,7 +82,7 @@ def register_folders(
     if ignore_label is None:
         ignore_label = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
     if not isinstance(ignore_label, int):
-        raise ValueError(f"expected ignore_label to be a whole number, got {ignore_label!r}")
+        raise ValueError(f"expected ignore_label to be a whole number, got {shown(ignore_label)}")
     loader = _FolderLoader(name, _folder(images, "images"), _folder(labels, "labels"))
     if loader.images == loader.labels:
         raise ValueError(
@@ -124,7 +125,7 @@ def register_configured(cfg: CfgNode) -> None:
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f"{where}: {error}") from None
         if item["name"] in names:
-            raise ValueError(f"{where}: expected another name, got {item['name']!r} again")
+            raise ValueError(f"{where}: expected another name, got {shown(item['name'])} again")
         names.add(item["name"])
 
 
@@ -132,27 +133,31 @@ def _check_item(item: Any, where: str) -> None:
     if not isinstance(item, Mapping):
         raise ValueError(
             f"{where}: expected {{name: ..., images: ..., labels: ..., vocabulary: ...}}, got "
-            f"{item!r}"
+            f"{shown(item)}"
         )
     for key in item:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_KEYS)}"
-            raise ValueError(f"{where}: unknown key {key!r}; {hint}")
+            raise ValueError(f"{where}: unknown key {shown(key)}; {hint}")
     missing = [key for key in _REQUIRED if key not in item]
     if missing:
-        raise ValueError(f"{where}: expected the keys {', '.join(_REQUIRED)}; add {missing[0]!r}")
+        raise ValueError(
+            f"{where}: expected the keys {', '.join(_REQUIRED)}; add {shown(missing[0])}"
+        )
 
 
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"expected a name for the dataset, such as 'pets_val', got {name!r}")
+        raise ValueError(f"expected a name for the dataset, such as 'pets_val', got {shown(name)}")
     if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _FolderLoader):
-        raise ValueError(f"the dataset name {name!r} is taken; choose another, such as my_{name}")
+        raise ValueError(
+            f"the dataset name {shown(name)} is taken; choose another, such as my_{name}"
+        )
     return name
 
 
 def _folder(path: Any, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ValueError(f"expected the path of a folder for {what}, got {path!r}")
+        raise ValueError(f"expected the path of a folder for {what}, got {shown(path)}")
     return Path(path).expanduser()

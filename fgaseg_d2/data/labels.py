@@ -16,6 +16,7 @@ from fgaseg_d2 import metadata_words
 from fgaseg_d2.files import pillow_errors
 from fgaseg_d2.orientation import load_upright, upright_size
 from fgaseg_d2.regular_files import kind_of_file, require_file
+from fgaseg_d2.wording import shown
 
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.
@@ -53,8 +54,8 @@ class LabelSpec:
         classes = metadata_words.class_names(metadata)
         if not classes:
             raise ValueError(
-                f"dataset {dataset_name!r} has no stuff_classes; give it some with "
-                f"MetadataCatalog.get({dataset_name!r}).set(stuff_classes=[...])"
+                f"dataset {shown(dataset_name)} has no stuff_classes; give it some with "
+                f"MetadataCatalog.get({shown(dataset_name)}).set(stuff_classes=[...])"
             )
         default = outside_classes(DEFAULT_IGNORE_LABEL, len(classes))
         ignore_label = metadata.get("ignore_label")
@@ -63,7 +64,8 @@ class LabelSpec:
         ignore_label = metadata_words.whole_number(ignore_label, "ignore_label", metadata)
         if ignore_label != outside_classes(ignore_label, len(classes)):
             raise ValueError(
-                f"dataset {dataset_name!r} has the ignore_label {ignore_label}, but that is one of "
+                f"dataset {shown(dataset_name)} has the ignore_label {ignore_label}, but that is "
+                "one of "
                 f"its {len(classes)} classes (0 .. {len(classes) - 1}); set another, such as "
                 f"{WIDE_IGNORE_LABEL} in 16-bit label files"
             )
@@ -83,7 +85,7 @@ class LabelSpec:
             if not 0 <= value < len(self.classes):
                 raise ValueError(
                     f"{file_name}: expected label values 0 .. {len(self.classes) - 1} (the "
-                    f"{len(self.classes)} stuff_classes of {self.dataset_name!r}) or the "
+                    f"{len(self.classes)} stuff_classes of {shown(self.dataset_name)}) or the "
                     f"ignore_label {self.ignore_label}, got {value}; correct the label file "
                     f"(docs/OWN_DATASET.md has labels that count from 1), or set ignore_label"
                 )
@@ -109,7 +111,7 @@ def require_registered(dataset_name: str) -> None:
     near = difflib.get_close_matches(dataset_name, known, n=3, cutoff=0.4)
     hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
     raise ValueError(
-        f"dataset {dataset_name!r} is not registered; {hint}. Register your own with "
+        f"dataset {shown(dataset_name)} is not registered; {hint}. Register your own with "
         "DATASETS.FOLDERS, or in a module given by --import"
     )
 
@@ -136,15 +138,17 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
     require_registered(dataset_name)
     records = list(DatasetCatalog.get(dataset_name))
     if not records:
-        raise ValueError(f"dataset {dataset_name!r} is empty; check the folders it was made from")
+        raise ValueError(
+            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
+        )
     for position, record in enumerate(records):
-        _check_record(record, f"dataset {dataset_name!r}: record {position}")
+        _check_record(record, f"dataset {shown(dataset_name)}: record {position}")
     return records[: most or None]
 
 
 def _check_record(record: Any, where: str) -> None:
     if not isinstance(record, Mapping):
-        raise ValueError(f"{where}: expected a dict, got {record!r}")
+        raise ValueError(f"{where}: expected a dict, got {shown(record)}")
     for key in ("file_name", "sem_seg_file_name"):
         found = record.get(key)
         if found is None or found == "":
@@ -153,7 +157,7 @@ def _check_record(record: Any, where: str) -> None:
                 "needs a label file for semantic segmentation"
             )
         if not isinstance(found, (str, bytes, os.PathLike)):
-            raise ValueError(f"{where}: expected {key} as a path, got {found!r}")
+            raise ValueError(f"{where}: expected {key} as a path, got {shown(found)}")
 
 
 def read_label(file_name: str | os.PathLike[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from fgaseg_d2.data.labels import (
 from fgaseg_d2.data.pair_sizes import Found, check_pair, check_record
 from fgaseg_d2.files import read_picture
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.wording import shown
 
 # What a model reads in its input as requests. In a record of a dataset they mean something else.
 _REQUESTS = ("output", "scale")
@@ -60,7 +61,7 @@ class SemanticMapper:
         if is_train and ignore_value != outside_classes(ignore_value, len(labels.classes)):
             raise ValueError(
                 f"expected MODEL.SEM_SEG_HEAD.IGNORE_VALUE outside the {len(labels.classes)} "
-                f"classes of {labels.dataset_name!r}, got {ignore_value}; set it to "
+                f"classes of {shown(labels.dataset_name)}, got {ignore_value}; set it to "
                 f"{outside_classes(ignore_value, len(labels.classes))}"
             )
         self.is_train = is_train

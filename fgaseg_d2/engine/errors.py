@@ -10,9 +10,11 @@ import torch
 from torch.multiprocessing import ProcessRaisedException
 
 from fgaseg_d2.engine.streams import show_any_name
+from fgaseg_d2.wording import in_one_line
 
 # Set to 1 to see where an error came from.
 TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
+_CPU_MEMORY = "DefaultCPUAllocator"
 _USER_ERRORS = (ValueError, OSError, FloatingPointError, ImportError, torch.OutOfMemoryError)
 _USER_ERROR_LINE = re.compile(
     r"^(?:[\w.]*PretrainedWeightsError|ValueError|OSError|FileNotFoundError|PermissionError|FloatingPointError|ImportError|"
@@ -38,7 +40,7 @@ def run(command: Callable[[], object]) -> int:
     except KeyboardInterrupt as interruption:
         sys.stderr.write(f"{str(interruption) or 'interrupted'}\n")
         return 130
-    except (*_USER_ERRORS, ProcessRaisedException) as error:
+    except (*_USER_ERRORS, MemoryError, RuntimeError, ProcessRaisedException) as error:
         message = one_line(error)
         if message is None:
             raise
@@ -48,7 +50,7 @@ def run(command: Callable[[], object]) -> int:
 
 
 def one_line(error: BaseException) -> str | None:
-    """Return an error's message in one line, or None if it is not one that a user can mend.
+    """Return an error's message in one short line, or None if no user can mend it.
 
     Args:
         error: possibly one that another process raised, whose message holds a traceback.
@@ -56,9 +58,15 @@ def one_line(error: BaseException) -> str | None:
     text = str(error).strip() or type(error).__name__
     if "Traceback (most recent call last)" in text:
         found = [match[1] for line in text.splitlines() if (match := _USER_ERROR_LINE.match(line))]
-        return found[-1] if found else None
+        return in_one_line(found[-1]) if found else None
     if isinstance(error, _USER_ERRORS):
-        return " ".join(text.split())
+        return in_one_line(text)
+    # On a CPU torch reports this as a plain RuntimeError.
+    if isinstance(error, MemoryError) or _CPU_MEMORY in text:
+        return (
+            f"expected enough memory, got an error ({in_one_line(text, 150)}); take smaller "
+            "pictures, batches or layers"
+        )
     return None
 
 

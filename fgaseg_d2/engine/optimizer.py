@@ -9,6 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
+from fgaseg_d2.wording import shown
+
 _NORMS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -39,7 +41,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     solver = cfg.SOLVER
     if solver.OPTIMIZER not in _OPTIMIZERS:
         raise ValueError(
-            f"expected SOLVER.OPTIMIZER {' or '.join(_OPTIMIZERS)}, got {solver.OPTIMIZER!r}"
+            f"expected SOLVER.OPTIMIZER {' or '.join(_OPTIMIZERS)}, got {shown(solver.OPTIMIZER)}"
         )
     full_model = solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_TYPE == "full_model"
     kinds: dict[str, Any] = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}

@@ -12,6 +12,7 @@ from detectron2.data import MetadataCatalog
 
 from fgaseg_d2 import class_sources, metadata_words
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
+from fgaseg_d2.wording import shown
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class GroundTruth:
         classes, background = len(self.labels.classes), self.background_class
         if background is not None and not 0 <= background < classes:
             raise ValueError(
-                f"dataset {self.labels.dataset_name!r} has the background_class {background}, but "
+                f"dataset {shown(self.labels.dataset_name)} has the background_class "
+                f"{background}, but "
                 f"its {classes} stuff_classes are 0 .. {classes - 1}; correct the metadata"
             )
         for name in self.unseen_classes:
@@ -43,7 +45,8 @@ class GroundTruth:
                 near = difflib.get_close_matches(name, self.labels.classes, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else "name classes of this dataset"
                 raise ValueError(
-                    f"expected unseen classes of {self.labels.dataset_name!r}, got {name!r}; {hint}"
+                    f"expected unseen classes of {shown(self.labels.dataset_name)}, got "
+                    f"{shown(name)}; {hint}"
                 )
 
     @classmethod
@@ -69,7 +72,8 @@ class GroundTruth:
             picture = os.fsdecode(record["file_name"])
             if picture in files:
                 raise ValueError(
-                    f"dataset {dataset_name!r} lists {picture} twice; every picture must be there "
+                    f"dataset {shown(dataset_name)} lists {picture} twice; every picture must be "
+                    "there "
                     "once"
                 )
             files[picture] = os.fsdecode(record["sem_seg_file_name"])
@@ -108,8 +112,8 @@ class GroundTruth:
             file_name = self.files[picture]
         except KeyError:
             raise ValueError(
-                f"picture {picture} is not in the dataset {self.labels.dataset_name!r}; evaluate "
-                "on the pictures that its loading function lists"
+                f"picture {picture} is not in the dataset {shown(self.labels.dataset_name)}; "
+                "evaluate on the pictures that its loading function lists"
             ) from None
         label, tag = read_tagged_label(file_name)
         self.labels.check(label, file_name)

@@ -16,6 +16,7 @@ from fgaseg_d2.json_files import parse_json, read_json
 from fgaseg_d2.studies.definition import COSTS, Study
 from fgaseg_d2.studies.plan import DONE, FAILED, Planner, Run, Step, check
 from fgaseg_d2.studies.statistics import Spread, paired_difference, spread
+from fgaseg_d2.wording import shown
 
 
 def collect(study: Study, planner: Planner, seeds: Iterable[int] = ()) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _figure(results: Mapping[str, Mapping], source: str) -> float | None:
     name, _, figure = source.partition("/")
     if figure not in results.get(name, {}):
         known = [f"{test_set}/{key}" for test_set, one in results.items() for key in one]
-        raise ValueError(f"figures: expected one of {', '.join(known)}, got {source!r}")
+        raise ValueError(f"figures: expected one of {', '.join(known)}, got {shown(source)}")
     return results[name][figure]
 
 

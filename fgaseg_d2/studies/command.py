@@ -24,6 +24,7 @@ from fgaseg_d2.studies.settings import (
     write_clip,
     write_settings,
 )
+from fgaseg_d2.wording import shown
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _studies(request: Request) -> list[Study]:
     known = [row.name for study in studies for row in study.rows]
     for name in request.only:
         if name not in known:
-            raise ValueError(f"--only: expected some of {', '.join(known)}, got {name!r}")
+            raise ValueError(f"--only: expected some of {', '.join(known)}, got {shown(name)}")
     return studies
 
 

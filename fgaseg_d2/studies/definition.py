@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fgaseg_d2.config_files import config_folder, find_config
+from fgaseg_d2.wording import shown
 from fgaseg_d2.yaml_files import read_yaml
 
 # Figures of a run: what a table calls them -> "test set/figure" of the evaluation.
@@ -98,7 +99,8 @@ def load_study(name_or_path: str) -> Study:
             near = difflib.get_close_matches(name_or_path, names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise FileNotFoundError(
-                f"unknown study {name_or_path!r}; {hint}expected one of {', '.join(names)}, or a "
+                f"unknown study {shown(name_or_path)}; {hint}expected one of {', '.join(names)}, "
+                "or a "
                 "YAML file"
             )
         path = _folder() / f"{name_or_path}.yaml"
@@ -134,7 +136,7 @@ def _study(path: Path, content: Any) -> Study:
 def _row(item: Any, position: int) -> Row:
     where = f"row {position}"
     _check_keys(item, _ROW_KEYS, ("name",), where)
-    where = f"row {str(item['name'])!r}"
+    where = f"row {shown(str(item['name']))}"
     figures = {
         key: _mapping(item, key, (int, float), where)
         for key in ("paper", "paper_time")
@@ -148,37 +150,39 @@ def _check(study: Study) -> None:
     """Raise a ValueError unless the parts of a study fit together."""
     for first, second in itertools.combinations(study.rows, 2):
         if first.name == second.name:
-            raise ValueError(f"rows: expected names of their own, got {first.name!r} twice")
+            raise ValueError(f"rows: expected names of their own, got {shown(first.name)} twice")
         if (first.train, first.test) == (second.train, second.test):
-            raise ValueError(f"rows: {first.name!r} and {second.name!r} change the same")
+            raise ValueError(f"rows: {shown(first.name)} and {shown(second.name)} change the same")
     names = [row.name for row in study.rows]
     if study.default not in names:
-        raise ValueError(f"default: expected one of the rows {names}, got {study.default!r}")
+        raise ValueError(f"default: expected one of the rows {names}, got {shown(study.default)}")
     for source in study.figures.values():
         if source.count("/") != 1:
-            raise ValueError(f"figures: expected 'test set/figure', got {source!r}")
+            raise ValueError(f"figures: expected 'test set/figure', got {shown(source)}")
     for panel in study.panels:
         if panel not in study.figures and panel not in COSTS:
             known = ", ".join((*study.figures, *COSTS))
-            raise ValueError(f"panels: expected some of {known}, got {panel!r}")
+            raise ValueError(f"panels: expected some of {known}, got {shown(panel)}")
 
 
 def _check_keys(content: Any, known: Sequence[str], required: Sequence[str], what: str) -> None:
     if not isinstance(content, Mapping):
-        raise ValueError(f"expected {what} with the keys {', '.join(required)}, got {content!r}")
+        raise ValueError(
+            f"expected {what} with the keys {', '.join(required)}, got {shown(content)}"
+        )
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
-            raise ValueError(f"{what}: unknown key {key!r}; {hint}")
+            raise ValueError(f"{what}: unknown key {shown(key)}; {hint}")
     for key in required:
         if key not in content:
-            raise ValueError(f"{what}: the key {key!r} is missing")
+            raise ValueError(f"{what}: the key {shown(key)} is missing")
 
 
 def _list(content: Mapping, key: str) -> list:
     if not isinstance(content[key], list) or not content[key]:
-        raise ValueError(f"{key}: expected a list, got {content[key]!r}")
+        raise ValueError(f"{key}: expected a list, got {shown(content[key])}")
     return content[key]
 
 
@@ -186,5 +190,5 @@ def _mapping(content: Mapping, key: str, kind: Any, where: str = "") -> Mapping:
     value = content[key]
     if not isinstance(value, Mapping) or not all(isinstance(v, kind) for v in value.values()):
         where = f"{where}, " if where else ""
-        raise ValueError(f"{where}{key}: expected keys with values, got {value!r}")
+        raise ValueError(f"{where}{key}: expected keys with values, got {shown(value)}")
     return value

@@ -20,6 +20,7 @@ from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
 from fgaseg_d2.studies.definition import Row, Study
 from fgaseg_d2.studies.settings import CLIP, RUNS, Settings
+from fgaseg_d2.wording import shown
 
 # What does not change the result, or is compared by what it holds.
 _WITHOUT_EFFECT = (
@@ -134,7 +135,9 @@ class Planner:
             test = self._flat(study.test_config, self.test_overrides(row))
             return train, {k: v for k, v in test.items() if not k.startswith("SOLVER.")}
         except ValueError as error:
-            raise ValueError(f"study {study.name!r}, row {row.name!r}: {error}") from error
+            raise ValueError(
+                f"study {shown(study.name)}, row {shown(row.name)}: {error}"
+            ) from error
 
     def _flat(self, config: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration without what has no effect; read once, which takes some hundredths."""
@@ -209,8 +212,9 @@ def check(step: Step) -> None:
         key = keys[0]
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
         raise ValueError(
-            f"{step.folder} was trained with {key} {found.get(key)!r}, now it would be "
-            f"{wanted.get(key)!r}{more}: the definition has changed; give another --output, or "
+            f"{step.folder} was trained with {key} {shown(found.get(key))}, now it would be "
+            f"{shown(wanted.get(key))}{more}: the definition has changed; give another --output, "
+            "or "
             "remove that folder to train it again"
         )
 

@@ -23,6 +23,7 @@ from fgaseg_d2.config_checks import check_names
 from fgaseg_d2.files import write_json
 from fgaseg_d2.json_files import read_json
 from fgaseg_d2.weight_checks import check_values
+from fgaseg_d2.wording import shown
 
 BUNDLED_MODEL = f"{BUNDLED}storybook_vit8.safetensors"
 RUNS, CLIP, _SETTINGS = "runs", "clip.pth", "settings.json"
@@ -78,7 +79,8 @@ def settle(
         old = getattr(earlier, key, value)
         if value is not None and value != old:
             raise ValueError(
-                f"{output} was begun with {key} {old!r}, not {value!r}: rows of a study must share "
+                f"{output} was begun with {key} {shown(old)}, not {shown(value)}: rows of a study "
+                "must share "
                 "them; give another --output, or remove that folder"
             )
     start = earlier or Settings(weights=name)

@@ -7,6 +7,8 @@ scene holds positions in :data:`FULL_CLASSES`; all other vocabularies follow fro
 
 from typing import NamedTuple
 
+from fgaseg_d2.wording import shown
+
 STUFF_CLASSES: tuple[str, ...] = (
     "sky",
     "sun",
@@ -144,6 +146,6 @@ def find_products(phrase: str) -> tuple[Product, ...]:
     if not found:
         raise ValueError(
             f"expected a phrase such as 'red house', 'striped house' or 'red striped house', got "
-            f"{phrase!r}; things are {', '.join(THINGS)}, attributes {', '.join(ATTRIBUTES)}"
+            f"{shown(phrase)}; things are {', '.join(THINGS)}, attributes {', '.join(ATTRIBUTES)}"
         )
     return found

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fgaseg_d2.json_files import read_json
+from fgaseg_d2.wording import shown
 
 from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
 from .vocabularies import (
@@ -150,7 +151,7 @@ class Settings:
 
 def _check_split(split: str) -> None:
     if split not in SPLITS:
-        raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {shown(split)}")
 
 
 def split_folder(root: str | os.PathLike, split: str) -> Path:

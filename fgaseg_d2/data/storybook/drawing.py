@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from fgaseg_d2.data.parallel import available_processors, each
 from fgaseg_d2.files import atomic_path
+from fgaseg_d2.wording import shown
 
 from .dataset import (
     INFO_NAME,
@@ -149,7 +150,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in (".jpg", ".jpeg", ".png"):
-        raise ValueError(f"expected a file ending in .jpg, .jpeg or .png, got {str(path)!r}")
+        raise ValueError(f"expected a file ending in .jpg, .jpeg or .png, got {shown(path, 200)}")
     if pixels.ndim == 3:
         pixels = pixels[..., ::-1]  # OpenCV stores blue first
     lossless = suffix == ".png"
