@@ -30,6 +30,7 @@ _POSITIVE, _NOT_NEGATIVE = number(above=0), number(0)
 _COUNT, _COUNT_OR_NONE = whole(1), whole(0)
 _DTYPES = ("float16", "bfloat16")
 _CROPS = ("absolute", "absolute_range", "relative", "relative_range")
+_DATASET = Rule("a name", lambda value: isinstance(value, str) and value != "")
 
 
 def _is_expected_result(item: Any) -> bool:
@@ -106,8 +107,9 @@ _FGASEG = {
     "LOSS.SAMPLED_CLASSES": _COUNT_OR_NONE,
 }
 _DATASETS = {
-    "TRAIN": items(NAME),
-    "TEST": items(NAME),
+    # Which of them a registered dataset may have is said where that is looked up.
+    "TRAIN": items(_DATASET),
+    "TEST": items(_DATASET),
     "TEST_VOCABULARIES": items(either(TEXT, items(either(TEXT, items(TEXT))))),
     # Each is checked when it is registered.
     "FOLDERS": items(Rule("{name: ..., ...}", lambda item: isinstance(item, Mapping))),
