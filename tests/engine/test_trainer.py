@@ -169,7 +169,7 @@ def test_more_than_255_classes_train(tmp_path):
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
-        (("SOLVER.AMP.DTYPE", "float8"), "SOLVER.AMP.DTYPE float16 or bfloat16, got 'float8'"),
+        (("SOLVER.AMP.DTYPE", "float8"), "to be 'float16' or 'bfloat16', got 'float8'"),
         (("MODEL.WEIGHTS", "/no/such.pth"), "/no/such.pth"),
     ],
 )
