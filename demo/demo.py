@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -138,12 +139,15 @@ def _check_explain(args: argparse.Namespace, sources: list[media.Source]) -> Non
 def _check_output(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))
+            file.flush()
     except OSError as error:
+        obstacle = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        reason = "a file is in its place" if obstacle else error.strerror
         raise _StopError(
             f"expected a folder that can be written for --output, got {str(folder)!r} "
-            f"({error.strerror}); choose another",
+            f"({reason}); choose another",
             1,
         ) from error
 
@@ -281,9 +285,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again at exit.
+    except (BrokenPipeError, messages.OutputError) as error:
+        # Whoever read our output has gone, or the disk is full; Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"error: {error}\n")
         return 1
 
 

@@ -233,7 +233,10 @@ class VideoWriter:
             code = cv2.VideoWriter_fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(path, code, self.fps, size)
             if not self._writer.isOpened():
-                raise OSError(f"OpenCV cannot write MP4 to {str(self.path)!r}")
+                raise OSError(
+                    f"expected to write an MP4 into {str(self.path.parent)!r}, but OpenCV cannot; "
+                    "make room or choose another --output"
+                )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
@@ -253,6 +256,6 @@ class VideoWriter:
             there = 0
         if there < self.frames:
             raise OSError(
-                f"expected to write {self.frames} frames, got {there} onto the disk; make room or "
-                "choose another --output"
+                f"expected to write {self.frames} frames into {str(self.path.parent)!r}, got "
+                f"{there} onto the disk; make room or choose another --output"
             )

@@ -26,8 +26,20 @@ def _write(line: str, stream: TextIO) -> None:
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=stream):
-        stream.write(f"{line}\n")
-        stream.flush()
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {stream.name}: {error.strerror}; free some space or choose another "
+                "place for it"
+            ) from error
+
+
+class OutputError(Exception):
+    """Standard output cannot be written."""
 
 
 class _Complaints(logging.Handler):

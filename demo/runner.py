@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import media
 import numpy as np
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
 from fgaseg_d2.explanation import Explanation
+from fgaseg_d2.file_errors import ReadError, WriteError
 from fgaseg_d2.files import atomic_path, read_image, write_image, write_json
 from fgaseg_d2.predictor import OpenVocabPredictor
 from fgaseg_d2.segmentation import Segmentation
@@ -162,9 +163,10 @@ class Runner:
             message = _OUT_OF_MEMORY if _is_out_of_memory(error) else one_line(error)
             if message is None or os.environ.get(TRACEBACK_VARIABLE, "0") != "0":
                 raise
-            if isinstance(error, OSError) and error.errno in _FATAL:
+            if _hinders_all(error):
+                reason = error.problem if isinstance(error, WriteError) else error.strerror
                 raise ResultsError(
-                    f"expected to write results to {str(self.output)!r}, got {error.strerror}; "
+                    f"expected to write results to {str(self.output)!r}, got an error ({reason}); "
                     "make room or choose another --output"
                 ) from error
             self.failed += len(sources)
@@ -176,6 +178,11 @@ class Runner:
 def _with_source(result: Segmentation, source: media.Source) -> Segmentation:
     name = f"camera {source.path}" if source.is_camera else str(source.path)
     return dataclasses.replace(result, source=name)
+
+
+def _hinders_all(error: Exception) -> TypeGuard[OSError]:
+    """Whether writing the next result would fail as well."""
+    return isinstance(error, OSError) and not isinstance(error, ReadError) and error.errno in _FATAL
 
 
 def _is_out_of_memory(error: Exception) -> bool:

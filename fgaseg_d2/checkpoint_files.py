@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .checkpoint_formats import UnreadableFileError, read_file
 from .downloads import cache_path, fetch_checkpoint, set_aside
+from .file_errors import reading, writing
 from .files import atomic_path
 from .reference_names import is_reference_name
 from .regular_files import kind_of_file
@@ -23,6 +24,7 @@ from .weight_checks import check_size
 from .wording import plain
 
 BUNDLED = "fgaseg_d2://"
+_OTHER_CACHE = "another cache folder ($FVCORE_CACHE)"
 _WEIGHTS = Path(__file__).parent / "weights"
 _SEGMENTER = ("backbone.", "text_encoder.", "sem_seg_head.")
 
@@ -48,7 +50,9 @@ def locate_checkpoint(path: str, setting: str = "MODEL.WEIGHTS") -> str:
     if is_url(path):
         return fetch_checkpoint(path)
     local = os.path.expanduser(path)
-    if (found := kind_of_file(local)) != "a file":
+    with reading(local, "checkpoint"):
+        found = kind_of_file(local)
+    if found != "a file":
         raise FileNotFoundError(
             f"expected {setting} to be a checkpoint, got {found} at {plain(path)}; check the path."
         )
@@ -98,7 +102,8 @@ def read_checkpoint(
     """
     local = locate_checkpoint(path, setting)
     try:
-        loaded = read_file(local, path)
+        with reading(local, "checkpoint"):
+            loaded = read_file(local, path)
     except UnreadableFileError:
         # The damaged file would be taken again next time.
         if is_url(path):
@@ -123,30 +128,31 @@ def _names_of(model: Mapping[str, Tensor] | None) -> Callable[[str], bool]:
     return lambda name: name in model or is_reference_name(name)
 
 
-def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Tensor]) -> None:
+def write_checkpoint(
+    path: str | os.PathLike[str], state: Mapping[str, Tensor], elsewhere: str = "another folder"
+) -> None:
     """Write a state dict; an interruption leaves no half-written file.
 
     Args:
         path: a name that ends in .safetensors or .pth, which says the format.
         state: tensors by name.
+        elsewhere: where else it could go, for the message.
 
     Raises:
         ValueError: another ending.
-        OSError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     ending = Path(path).suffix
     if ending not in (".safetensors", ".pth"):
         raise ValueError(f"expected a name that ends in .safetensors or .pth, got {path}.")
     tensors = {name: _alone(tensor.detach().cpu()) for name, tensor in state.items()}
-    try:
-        with atomic_path(path) as temporary:
-            if ending == ".pth":
-                torch.save({"model": tensors}, temporary)
-            else:
-                safetensors.torch.save_file(tensors, temporary)
-    # Both writers report a full disk as an error of their own.
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise OSError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    with atomic_path(path, elsewhere) as temporary:
+        if ending == ".safetensors":
+            safetensors.torch.save_file(tensors, temporary)
+            return
+        # Into a file of ours, because with a path torch.save does not say why it failed.
+        with temporary.open("wb") as file:
+            torch.save({"model": tensors}, file)
 
 
 def _alone(tensor: Tensor) -> Tensor:
@@ -183,15 +189,17 @@ class _BundledWeights(PathHandler):
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         source = bundled_file(path)
-        folder = Path(get_cache_dir()) / "fgaseg_d2"
-        folder.mkdir(parents=True, exist_ok=True)
         stamp = f"{source.stat().st_size}-{source.stat().st_mtime_ns}"
+        folder = Path(get_cache_dir()) / "fgaseg_d2"
         copy = folder / f"{source.stem}-{stamp}.pth"
-        with file_lock(str(copy)):
-            if not copy.is_file():
-                part = copy.with_suffix(".part")
-                torch.save({"model": safetensors.torch.load_file(source)}, part)
-                part.replace(copy)
+        with writing(folder, _OTHER_CACHE):
+            # A whole copy is only read, and may be another user's.
+            if copy.is_file():
+                return str(copy)
+            folder.mkdir(parents=True, exist_ok=True)
+            with file_lock(str(copy)):
+                if not copy.is_file():
+                    write_checkpoint(copy, safetensors.torch.load_file(source), _OTHER_CACHE)
         return str(copy)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +17,12 @@ import numpy as np
 from detectron2.utils.logger import log_first_n
 from PIL import Image, UnidentifiedImageError
 
+from fgaseg_d2.file_errors import ReadError, WriteError, reading, write_error, writing
 from fgaseg_d2.orientation import UPRIGHT, load_upright
+from fgaseg_d2.partial_files import partial_file, remove_leftovers, remove_leftovers_once
 from fgaseg_d2.picture_arrays import narrowed, rgb_array
 from fgaseg_d2.regular_files import require_file
-from fgaseg_d2.wording import shown
+from fgaseg_d2.wording import plain, shown
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -71,7 +75,8 @@ def pillow_errors(
 ) -> Iterator[None]:
     """Turn what Pillow raises in the block at a bad file into a ValueError of one line.
 
-    A FileNotFoundError passes, because only the caller knows where the file should be.
+    A FileNotFoundError passes, because only the caller knows where the file should be, and a file
+    that cannot be read is a ReadError, because nobody knows whether it is bad.
 
     Args:
         what: what the file should be, such as "picture".
@@ -79,8 +84,9 @@ def pillow_errors(
         advice: what to do.
     """
     try:
-        yield
-    except FileNotFoundError:
+        with reading(path, what):
+            yield
+    except (FileNotFoundError, ReadError):
         raise
     except UnidentifiedImageError as error:
         raise ValueError(
@@ -124,41 +130,74 @@ def _tell_frames(image: Image.Image) -> None:
         log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
-# Begins the names of files that are being written.
-PARTIAL = ".partial-"
+_ROOM = 2**16  # bytes that must fit into a folder of results
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(
+    path: str | os.PathLike[str], elsewhere: str = "another folder", then: str = ""
+) -> Iterator[Path]:
     """Give a temporary path in the same folder, which becomes ``path`` if the block succeeds.
 
-    The folder is made if it is not there. The temporary path keeps the ending, from which writers
-    choose a format.
+    The folder is made if it is not there, and what a killed run left half-written in it goes. The
+    temporary path keeps the ending, from which writers choose a format.
+
+    Args:
+        path: a file, which is replaced, or nothing yet.
+        elsewhere: where else it could go, for the message, such as "another OUTPUT_DIR"; "" for
+            nowhere.
+        then: what to do after that, for the message.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        WriteError: it cannot be written; the old file is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    with writing(path, elsewhere, then):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_replaceable(path, elsewhere)
+        remove_leftovers_once(path.parent)
+        with partial_file(path) as temporary:
+            yield temporary
+
+
+def _check_replaceable(path: Path, elsewhere: str) -> None:
+    """Find before the work what a finished file could not replace, or must not."""
     try:
-        yield temporary
-        # mkstemp hides the file from other users; a result has the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise write_error(path, errno.EISDIR, elsewhere)
+    if not stat.S_ISREG(mode):
+        raise WriteError(
+            f"cannot write {plain(path)}: it is a device or pipe, not a file",
+            f"choose {elsewhere or 'another name'}",
+        )
+
+
+def prepare_folder(folder: str | os.PathLike[str], elsewhere: str = "another folder") -> None:
+    """Make a folder, see that it can be written, and remove what killed runs left half-written.
+
+    Args:
+        folder: of results.
+        elsewhere: what else could be chosen, for the message, such as "another OUTPUT_DIR".
+
+    Raises:
+        WriteError: it cannot be made or written.
+    """
+    remove_leftovers(folder)
+    with writing(folder, elsewhere):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write H x W x 3 uint8 (RGB) or H x W uint8 or uint16 (grey), as .png, .jpg or the like.
 
     Raises:
-        OSError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, quality=92)
@@ -168,7 +207,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write JSON, UTF-8, readable by people.
 
     Raises:
-        OSError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fgaseg_d2.file_errors import reading
 from fgaseg_d2.nesting import check_depth, too_deep
 
 
@@ -12,11 +13,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a UTF-8 file of JSON.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        FileNotFoundError: there is no such file.
+        ReadError: it cannot be read.
         ValueError: another encoding, not JSON, or JSON nested deeper than 64 levels; the message
             says which, without the file's content.
     """
-    return parse_json(Path(path).read_bytes())
+    with reading(path):
+        data = Path(path).read_bytes()
+    return parse_json(data)
 
 
 def parse_json(data: bytes | str) -> Any:

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from fgaseg_d2.file_errors import reading
 from fgaseg_d2.wording import shown
 
 _KINDS = {
@@ -28,12 +29,23 @@ def require_file(path: str | os.PathLike[str], what: str, advice: str = "check t
 
     Raises:
         FileNotFoundError: nothing is there, or a folder, a FIFO, a socket or a device.
-        PermissionError: a folder on the way may not be entered.
+        ReadError: a folder on the way may not be entered.
     """
-    found = kind_of_file(path)
+    with reading(path):
+        found = kind_of_file(path)
     if found != "a file":
         raise FileNotFoundError(f"expected {what} at {shown(path, 200)}, got {found}; {advice}")
     return Path(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a regular file is there.
+
+    Raises:
+        ReadError: a folder on the way may not be entered.
+    """
+    with reading(path):
+        return kind_of_file(path) == "a file"
 
 
 def kind_of_file(path: str | os.PathLike[str]) -> str:

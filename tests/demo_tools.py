@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from tests.processes import PATIENCE
+
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "demo" / "demo.py"
 SLOW = {"torch", "detectron2", "fgaseg_d2"}  # packages that take seconds to import
@@ -34,7 +36,7 @@ def demo(*arguments: object, cwd: Path, python: Sequence[str] = ()) -> subproces
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 

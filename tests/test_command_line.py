@@ -10,6 +10,7 @@ import pytest
 from fgaseg_d2.engine import errors
 from tests.conftest import ROOT, tool
 from tests.demo_tools import SLOW, environment, imported
+from tests.processes import PATIENCE
 
 command_line = tool("command_line")
 # That program runs before anything is installed, and by itself.
@@ -25,7 +26,7 @@ def start(program: str, *arguments: str, path: Path, python: tuple[str, ...] = (
         env=environment() | {"PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -66,6 +67,11 @@ def test_numbers_within_the_range():
         ),
         (command_line.picture_file, "", "expected a name that ends in .png or .jpg, got ''"),
         (command_line.picture_file, "folder/", "expected a name that ends in .png or .jpg"),
+        (command_line.positive, "9" * 30, "expected a whole number of 1 .. 2147483647, got '9999"),
+        (command_line.count, "9" * 5000, "expected a whole number of 0 or more, got '9999"),
+        (command_line.between(2, 5), "6", "expected a whole number of 2 .. 5, got '6'"),
+        (command_line.between(2, 5), "1", "expected a whole number of 2 .. 5, got '1'"),
+        (command_line.between(2, 5), "", "expected a whole number of 2 .. 5, got ''"),
     ],
 )
 def test_other_values_are_refused(kind, word, message, capsys):

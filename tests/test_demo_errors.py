@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from tests.demo_tools import (
     write_picture,
     write_video,
 )
+from tests.processes import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_pictures_of_several_frames_are_said(main, tmp_path, ending):
 
 
 def test_interruption_leaves_no_half_video(tmp_path):
-    write_video(tmp_path / "long.mp4", frames=500)
+    write_video(tmp_path / "long.mp4", frames=5000)
     process = subprocess.Popen(
         [sys.executable, str(DEMO), "--input", "long.mp4", "--vocab", "cat,dog", *RANDOM],
         cwd=tmp_path,
@@ -234,10 +234,11 @@ def test_interruption_leaves_no_half_video(tmp_path):
     for line in process.stdout:
         if line.startswith("looking for"):
             break
-    time.sleep(1)
+    output = tmp_path / "output" / "demo"
+    wait_until(lambda: list(output.glob(".partial-*.mp4")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert last_line(errors) == "error: interrupted after 0 of 1"
     assert "Traceback" not in errors
-    assert not list((tmp_path / "output" / "demo").iterdir())
+    assert not list(output.iterdir())

@@ -12,6 +12,7 @@ from fgaseg_d2.data.storybook import register_storybook
 from tests import datasets
 from tests.conftest import ROOT
 from tests.demo_tools import SLOW, imported
+from tests.processes import PATIENCE
 
 OPTS = [
     *("DATASETS.TRAIN", "('outside',)", "DATASETS.TEST", "('outside',)", "SEED", "1"),
@@ -30,7 +31,7 @@ def command(*arguments, python=(), **variables):
         | variables,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command_line import Parser, count, path, picture_file, positive, run_command, say
+from command_line import Parser, between, path, picture_file, run_command, say
 
 WHAT = ("forward", "sliding", "text", "training", "evaluation", "startup")
 VARIANTS = ("exact", "keep1", "keep2", "keep4", "fast", "checkpointing")
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="name or path of a configuration (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--classes", nargs="+", type=positive, default=[20, 150, 847], metavar="N",
+        "--classes", nargs="+", type=between(1, 100_000), default=[20, 150, 847], metavar="N",
         help="numbers of words to measure with (default: 20 150 847)",
     )  # fmt: skip
     parser.add_argument(
@@ -58,26 +58,29 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", default="cpu", help="such as cpu or cuda (default: %(default)s)"
     )
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads of the CPU (default: PyTorch's)"
+        "--threads",
+        type=between(1, 1024),
+        metavar="N",
+        help="threads of the CPU (default: PyTorch's)",
     )
     parser.add_argument(
-        "--runs", type=positive, default=3, metavar="N",
+        "--runs", type=between(1, 10_000), default=3, metavar="N",
         help="timed runs of each, of which the median counts (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--warmup", type=count, default=1, metavar="N",
+        "--warmup", type=between(0, 10_000), default=1, metavar="N",
         help="runs before them that are not timed (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--size", nargs=2, type=positive, default=[384, 384], metavar=("HEIGHT", "WIDTH"),
+        "--size", nargs=2, type=between(1, 8192), default=[384, 384], metavar=("HEIGHT", "WIDTH"),
         help="of the picture, in pixels (default: 384 384)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=positive, default=4, metavar="N",
+        "--batch", type=between(1, 1024), default=4, metavar="N",
         help="pictures of a training step (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--pictures", type=positive, default=8, metavar="N",
+        "--pictures", type=between(1, 100_000), default=8, metavar="N",
         help="pictures of an evaluation (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

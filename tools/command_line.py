@@ -14,6 +14,8 @@ from typing import NoReturn
 _SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 # ... unless one of these says that somebody has chosen how they wait.
 _CHOICES = {*_SLEEP, "GOMP_SPINCOUNT", "KMP_LIBRARY"}
+# Beyond it no number of files, seeds or rounds is meant, and some libraries know no more.
+_MOST = 2**31 - 1
 
 _MESSAGE = 300  # characters
 
@@ -42,12 +44,12 @@ class Parser(argparse.ArgumentParser):
 
 def count(text: str) -> int:
     """Type of an argument: a whole number of 0 or more."""
-    return _whole_number(text, 0)
+    return _whole_number(text, 0, _MOST)
 
 
 def positive(text: str) -> int:
     """Type of an argument: a whole number of 1 or more."""
-    return _whole_number(text, 1)
+    return _whole_number(text, 1, _MOST)
 
 
 def path(text: str) -> Path:
@@ -68,15 +70,20 @@ def picture_file(text: str) -> Path:
     return file
 
 
-def _whole_number(text: str, least: int) -> int:
+def between(least: int, most: int) -> Callable[[str], int]:
+    """Type of an argument: a whole number of least .. most."""
+    return lambda text: _whole_number(text, least, most)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
         number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number of {least} or more, got {text!r}"
-        )
+    wanted = f"{least} or more" if most == _MOST and number < least else f"{least} .. {most}"
+    if not least <= number <= most:
+        text = f"{text[:20]}..." if len(text) > 20 else text
+        raise argparse.ArgumentTypeError(f"expected a whole number of {wanted}, got {text!r}")
     return number
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from command_line import Parser, place, run_command, say
+from command_line import Parser, count, place, run_command, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -48,13 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--classes", metavar="FILE", help="class list for --truth: a file, a benchmark or 'a,b'")
     add(
         "--ignore-label",
-        type=int,
+        type=count,
         metavar="N",
         help="value of ignored pixels for --truth (default: 255, or 65535 above 255 classes)",
     )
     add(
         "--background-class",
-        type=int,
+        type=count,
         metavar="N",
         help="predictions of N and above count as class N",
     )

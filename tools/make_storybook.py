@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, count, path, positive, run_command, say
+from command_line import Parser, between, count, path, run_command, say
 
 # As in fgaseg_d2.data.storybook, which --help does not wait for; a test compares them.
 _COUNTS = {"train": 20_000, "val": 300, "test": 500}
@@ -45,13 +45,19 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"scenes of the split {split}; 0 leaves it out (default: %(default)s)",
         )
     parser.add_argument(
-        "--size", type=int, default=256, help="side of a scene in pixels (default: %(default)s)"
+        "--size",
+        type=int,
+        default=256,
+        help="side of a scene in pixels, 32 to 4096 (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the data set (default: %(default)s)"
+        "--seed", type=count, default=0, help="seed of the data set (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", type=positive, metavar="N", help="processes (default: one for each CPU core)"
+        "--workers",
+        type=between(1, 1024),
+        metavar="N",
+        help="processes (default: one for each CPU core)",
     )
     parser.add_argument(
         "--verify",
@@ -60,16 +66,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     single = parser.add_argument_group("single scene")
     single.add_argument(
-        "--scene", type=int, metavar="SEED", help="draw this scene, and no data set"
+        "--scene", type=count, metavar="SEED", help="draw this scene, and no data set"
     )
     single.add_argument(
         "--output", type=path, default=Path("scene.png"), help="its file (default: %(default)s)"
     )
     single.add_argument(
-        "--height", type=int, default=384, help="height in pixels (default: %(default)s)"
+        "--height", type=int, default=384, help="in pixels, 32 to 4096 (default: %(default)s)"
     )
     single.add_argument(
-        "--width", type=int, default=512, help="width in pixels (default: %(default)s)"
+        "--width", type=int, default=512, help="in pixels, 32 to 4096 (default: %(default)s)"
     )
     single.add_argument(
         "--things",
@@ -107,8 +113,11 @@ def make_data_set(options: argparse.Namespace) -> None:
     """
     from fgaseg_d2.data.storybook import write_dataset
     from fgaseg_d2.data.storybook.checksums import verify
+    from fgaseg_d2.data.storybook.dataset import Settings
 
     splits = [split for split in _COUNTS if getattr(options, split)]
+    for split in splits:  # all of them before the first is drawn
+        Settings(split, getattr(options, split), options.seed, options.size, options.size)
     for split in splits:
         scenes = getattr(options, split)
         sides = options.size, options.size

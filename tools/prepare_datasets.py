@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, path, positive, run_command, say
+from command_line import Parser, between, path, run_command, say
 
 NAMES = (
     "coco_stuff",
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers",
-        type=positive,
+        type=between(1, 1024),
         metavar="N",
         help="processes (default: one for each processor)",
     )

@@ -87,14 +87,17 @@ def run_studies(options: argparse.Namespace) -> int:
     """
     import filelock
 
+    from fgaseg_d2.file_errors import writing
+    from fgaseg_d2.files import prepare_folder
     from fgaseg_d2.studies import command
 
     # Whoever ends this program ends what it has started.
     signal.signal(signal.SIGTERM, _interrupt)
-    options.output.mkdir(parents=True, exist_ok=True)
+    prepare_folder(options.output, "another --output")
     lock = filelock.FileLock(options.output / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with writing(options.output, "another --output"):
+            lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ValueError(
             f"another run_study.py is at work in {options.output}; wait for it, give it several "

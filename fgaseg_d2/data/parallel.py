@@ -8,19 +8,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import NoReturn, TypeVar
 
 import cv2
 from tqdm import tqdm
+
+from fgaseg_d2.partial_files import when_written
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CHUNK = 16
+_MOST_WORKERS = 1024
 _SECONDS_BETWEEN_LINES = 15
+_PATIENCE = 10.0  # seconds that a process has to finish the file that it is writing
 
 
 def available_processors() -> int:
@@ -40,7 +46,8 @@ def each(
     """Apply a function to every item, and show progress on standard error.
 
     Whatever ends the iteration early, an interruption from the keyboard as well, stops the
-    processes at once; they also end when this process is killed.
+    processes, in the middle of an item but not of a file that :func:`fgaseg_d2.files.atomic_path`
+    is writing; they also end when this process is killed.
 
     Args:
         function: picklable; what it raises is raised here.
@@ -55,7 +62,7 @@ def each(
     Raises:
         OSError: a process died.
     """
-    workers = min(workers, len(items))
+    workers = min(workers, len(items), _MOST_WORKERS)
     if workers < 2:
         yield from _shown(map(function, items), len(items), title, unit)
         return
@@ -73,12 +80,23 @@ def each(
             "again with fewer --workers to continue"
         ) from error
     except BaseException:
-        # A process that still has work, or waits for a dead disk, would hold up the end.
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+        _stop(set(multiprocessing.active_children()) - others)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _stop(processes: Collection[BaseProcess]) -> None:
+    """End processes that may still have work, or wait for a dead disk."""
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + _PATIENCE
+    left = [process.sentinel for process in processes]
+    while left and (ended := wait(left, max(0.0, end - time.monotonic()))):
+        left = [sentinel for sentinel in left if sentinel not in ended]
+    for process in processes:
+        if process.sentinel in left:
+            process.kill()
 
 
 def end_with_parent(worker_id: int = 0) -> None:
@@ -94,16 +112,24 @@ def end_with_parent(worker_id: int = 0) -> None:
     if parent is None:
         return
 
-    def wait() -> None:
+    def end() -> None:
         parent.join()
-        os._exit(1)
+        when_written(_end)
+        # The disk may be dead.
+        time.sleep(_PATIENCE)
+        _end()
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _end() -> NoReturn:
+    os._exit(1)
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches every process; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: when_written(_end))
     cv2.setNumThreads(0)
     end_with_parent()
 

@@ -8,6 +8,8 @@ import torch
 from fgaseg_d2.checkpoint import FGASegCheckpointer
 from fgaseg_d2.files import atomic_path
 
+_THEN = "continue with --resume; earlier checkpoints are intact"
+
 
 class TrainingCheckpointer(FGASegCheckpointer):
     """FGASegCheckpointer that writes beside the target and moves the finished file into place."""
@@ -20,7 +22,7 @@ class TrainingCheckpointer(FGASegCheckpointer):
             kwargs: further entries of the checkpoint.
 
         Raises:
-            OSError: the file could not be written; earlier checkpoints are as they were.
+            WriteError: the file could not be written; earlier checkpoints are as they were.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -29,17 +31,10 @@ class TrainingCheckpointer(FGASegCheckpointer):
         data.update(kwargs)
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
-        try:
-            with atomic_path(path) as temporary:
-                torch.save(data, temporary)
-            self.tag_last_checkpoint(f"{name}.pth")
-        # torch.save reports a failing write as RuntimeError.
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise OSError(
-                f"cannot write {path}: {reason}; free some space, then continue with --resume from "
-                "the last checkpoint, which is intact"
-            ) from error
+        # Into a file of ours, because with a path torch.save does not say why it failed.
+        with atomic_path(path, "", _THEN) as temporary, temporary.open("wb") as file:
+            torch.save(data, file)
+        self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which checkpoint is the last.
@@ -48,7 +43,8 @@ class TrainingCheckpointer(FGASegCheckpointer):
             last_filename_basename: name of a file in the folder of the checkpointer.
 
         Raises:
-            OSError: the note could not be written; the earlier one is as it was.
+            WriteError: the note could not be written; the earlier one is as it was.
         """
-        with atomic_path(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
+        path = os.path.join(self.save_dir, "last_checkpoint")
+        with atomic_path(path, "", _THEN) as temporary:
             temporary.write_text(last_filename_basename, encoding="utf-8")

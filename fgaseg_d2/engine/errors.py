@@ -1,15 +1,21 @@
 """What a command line tells its user when something goes wrong: one line, not a traceback."""
 
+import contextlib
+import errno
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import torch
-from torch.multiprocessing import ProcessRaisedException
+import torch.distributed as dist
+from torch.multiprocessing import ProcessExitedException
 
 from fgaseg_d2.engine.streams import show_any_name
+from fgaseg_d2.file_errors import explained, write_error
 from fgaseg_d2.wording import in_one_line
 
 # Set to 1 to see where an error came from.
@@ -17,9 +23,26 @@ TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
 _CPU_MEMORY = "DefaultCPUAllocator"
 _USER_ERRORS = (ValueError, OSError, FloatingPointError, ImportError, torch.OutOfMemoryError)
 _USER_ERROR_LINE = re.compile(
-    r"^(?:[\w.]*PretrainedWeightsError|ValueError|OSError|FileNotFoundError|PermissionError|FloatingPointError|ImportError|"
-    r"ModuleNotFoundError|torch\.OutOfMemoryError|torch\.cuda\.OutOfMemoryError): (.*)"
+    r"^(?:[\w.]+\.)?(?:PretrainedWeightsError|ValueError|OSError|(?:Write|Read)(?:Permission)?Error|"
+    r"FileNotFoundError|PermissionError|FloatingPointError|ImportError|ModuleNotFoundError|"
+    r"MemoryError|OutOfMemoryError|LostProcessError): (.*)"
 )
+# What gloo says where another process has gone; it raises RuntimeError.
+_LOST_CONNECTION = re.compile(
+    r"gloo.*(?:connection (?:closed|reset|refused)|broken pipe|timed out)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LOST = (
+    "another process of this run has ended, and none can go on without it; look above for why, "
+    "then continue with --resume from the last checkpoint"
+)
+
+
+class LostProcessError(OSError):
+    """Another process of a distributed run has gone."""
+
+    def __init__(self) -> None:
+        super().__init__(_LOST)
 
 
 def run(command: Callable[[], object]) -> int:
@@ -37,15 +60,20 @@ def run(command: Callable[[], object]) -> int:
         return 0
     try:
         command()
+        sys.stdout.flush()
     except KeyboardInterrupt as interruption:
         sys.stderr.write(f"{str(interruption) or 'interrupted'}\n")
         return 130
-    except (*_USER_ERRORS, MemoryError, RuntimeError, ProcessRaisedException) as error:
-        message = one_line(error)
+    except Exception as error:
+        message = _lost_output(error) or one_line(error)
         if message is None:
             raise
-        sys.stderr.write(f"error: {message}\n")
+        # Whoever has stopped reading our output needs no word about it.
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"error: {message}\n")
         return 1
+    finally:
+        _close_full_logs()
     return 0
 
 
@@ -59,6 +87,13 @@ def one_line(error: BaseException) -> str | None:
     if "Traceback (most recent call last)" in text:
         found = [match[1] for line in text.splitlines() if (match := _USER_ERROR_LINE.match(line))]
         return in_one_line(found[-1]) if found else None
+    if isinstance(error, ProcessExitedException):
+        why = ", perhaps for want of memory" if error.exit_code == -signal.SIGKILL else ""
+        return f"{text}{why}; --resume continues from the last checkpoint"
+    if is_lost_connection(error):
+        return _LOST
+    if isinstance(error, OSError):
+        return explained(error)
     if isinstance(error, _USER_ERRORS):
         return in_one_line(text)
     # On a CPU torch reports this as a plain RuntimeError.
@@ -70,10 +105,22 @@ def one_line(error: BaseException) -> str | None:
     return None
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether an error says that another process of a distributed run has gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_LOST_CONNECTION.search(str(error)))
+
+
 def shorten_logged_errors() -> None:
-    """Let this process log an error in training, if a user can mend it, in one line as well."""
+    """Let this process log an error in training, if a user can mend it, in one line as well.
+
+    A log that cannot be written, such as on a full disk, is no reason for tracebacks either.
+    """
     if not _tracebacks_wanted():
         logging.getLogger("detectron2.engine.train_loop").addFilter(_without_traceback)
+        logging.raiseExceptions = False
+        threading.excepthook = _report_thread
 
 
 def _tracebacks_wanted() -> bool:
@@ -87,3 +134,39 @@ def _without_traceback(record: logging.LogRecord) -> bool:
         record.exc_info, record.exc_text = None, None
         record.msg, record.args = f"Training stopped: {message}", ()
     return True
+
+
+def _report_thread(args: threading.ExceptHookArgs) -> None:
+    """Say nothing where TensorBoard's thread cannot write, for the main thread will be told."""
+    is_writer = type(args.thread).__module__.startswith("tensorboard.")
+    if not (is_writer and issubclass(args.exc_type, OSError)):
+        threading.__excepthook__(args)
+
+
+def _lost_output(error: Exception) -> str | None:
+    """Say that standard output cannot be written, where that is what went wrong."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return None
+    try:
+        sys.stdout.flush()
+    except OSError as lost:
+        # Python would try once more at the end, and complain itself.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return explained(write_error("standard output", lost.errno or errno.EIO, "another place"))
+    return None
+
+
+def _close_full_logs() -> None:
+    """Close log files that cannot be written; at exit they would be flushed once more, and fail."""
+    known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    for logger in (logging.root, *known):
+        for handler in logger.handlers:
+            stream = getattr(handler, "stream", None)
+            if stream is None or stream in (sys.stdout, sys.stderr):
+                continue
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.close()

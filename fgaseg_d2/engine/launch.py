@@ -1,6 +1,8 @@
 """Starts one process, several, or joins those that torchrun started."""
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,12 @@ import torch.distributed as dist
 from detectron2 import engine
 from detectron2.utils import comm
 
+from fgaseg_d2.engine import errors
+from fgaseg_d2.file_errors import explained
+
 _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_MOST_PROCESSES = 256  # on CPUs, where nothing else keeps a slip from filling the memory
+_PATIENCE = 20.0  # seconds in which the process that caused the end can say so
 
 
 def launch(
@@ -40,6 +47,7 @@ def launch(
         _join_torchrun(main, args)
         return
     _check_numbers(processes, machines, machine_rank, dist_url)
+    _without_notes_about_ended_processes()
     engine.launch(
         _main_with_threads,
         processes,
@@ -48,6 +56,14 @@ def launch(
         dist_url=dist_url,
         args=(main, processes, args),
     )
+
+
+def _without_notes_about_ended_processes() -> None:
+    """Keep PyTorch and Python from naming what is tidied up after a process that failed."""
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+    # Read by the process that does the tidying.
+    filters = [os.environ.get("PYTHONWARNINGS", ""), "ignore:resource_tracker:UserWarning"]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, filters))
 
 
 def hide_gpus_unless_wanted(opts: list[str]) -> None:
@@ -65,9 +81,12 @@ def hide_gpus_unless_wanted(opts: list[str]) -> None:
 
 def _check_numbers(processes: int, machines: int, machine_rank: int, dist_url: str) -> None:
     gpus = torch.cuda.device_count()
-    if processes < 1 or (gpus and processes > gpus):
-        limit = f"1 .. {gpus}, the GPUs of this machine" if gpus else "1 or more"
+    most = gpus or _MOST_PROCESSES
+    if not 1 <= processes <= most:
+        limit = f"1 .. {most}{', the GPUs of this machine' if gpus else ''}"
         raise ValueError(f"expected --num-gpus {limit}, got {processes}")
+    if machines < 1:
+        raise ValueError(f"expected --num-machines 1 or more, got {machines}")
     if not 0 <= machine_rank < machines:
         raise ValueError(
             f"expected --machine-rank 0 .. {machines - 1} for --num-machines {machines}, got "
@@ -84,7 +103,23 @@ def _main_with_threads(main: Callable[..., Any], processes: int, args: tuple) ->
     """Share the cores of a machine without GPUs between its processes, then call main."""
     if processes > 1 and not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
-    main(*args)
+    _one_of_several(main, args)
+
+
+def _one_of_several(main: Callable[..., Any], args: tuple) -> None:
+    """Call main; of several processes, only the one that knows why the run ended should say so."""
+    try:
+        main(*args)
+    except (OSError, RuntimeError) as error:
+        if comm.get_world_size() == 1:
+            raise
+        if errors.is_lost_connection(error):
+            time.sleep(_PATIENCE)  # whoever started this process ends it now
+            raise errors.LostProcessError from error
+        if isinstance(error, OSError):
+            # Only the text gets out of this process.
+            raise OSError(explained(error)) from error
+        raise
 
 
 def _join_torchrun(main: Callable[..., Any], args: tuple) -> None:
@@ -97,6 +132,6 @@ def _join_torchrun(main: Callable[..., Any], args: tuple) -> None:
     try:
         comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
         comm.synchronize()
-        main(*args)
+        _one_of_several(main, args)
     finally:
         dist.destroy_process_group()

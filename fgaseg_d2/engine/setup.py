@@ -20,8 +20,11 @@ from fgaseg_d2.engine.errors import shorten_logged_errors
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.engine.streams import show_any_name
 from fgaseg_d2.engine.testing import check_test_sets
+from fgaseg_d2.file_errors import writing
+from fgaseg_d2.files import prepare_folder
 from fgaseg_d2.wording import shown
 
+_ELSEWHERE = "another OUTPUT_DIR"
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +41,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
         FileNotFoundError: no such configuration or module file.
         ImportError: a user's module cannot be imported.
         ValueError: a key, a value or a dataset that cannot be used.
+        WriteError: OUTPUT_DIR cannot be written.
     """
     shorten_logged_errors()
     for module in args.imports:
@@ -49,8 +53,11 @@ def setup(args: argparse.Namespace) -> CfgNode:
     check_names(cfg)
     register_configured(cfg)
     check_datasets(cfg, args.eval_only)
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
+    if comm.is_main_process():
+        prepare_folder(cfg.OUTPUT_DIR, _ELSEWHERE)
+    with writing(cfg.OUTPUT_DIR, _ELSEWHERE):
+        default_setup(cfg, args)
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
     show_any_name("detectron2", "fgaseg_d2", "fvcore")
     _warn_of_keys_without_effect(loaded, args, last)
     return cfg

@@ -27,7 +27,7 @@ from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
-from fgaseg_d2.regular_files import kind_of_file
+from fgaseg_d2.regular_files import is_file, kind_of_file
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def check_test_sets(cfg: CfgNode) -> None:
         files = [file for pair in truth.files.items() for file in pair]
         # Other schemes are addresses, which are fetched when they are read.
         local = [file for file in files if "://" not in file]
-        missing = [file for file in local if not os.path.isfile(file)]
+        missing = [file for file in local if not is_file(file)]
         if missing:
             kinds = ", ".join(sorted(set(map(kind_of_file, missing)) - {"nothing"}))
             raise FileNotFoundError(

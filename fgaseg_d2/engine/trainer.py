@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -35,12 +36,15 @@ from fgaseg_d2.engine.resuming import (
 )
 from fgaseg_d2.engine.testing import build_evaluator, model_for_test
 from fgaseg_d2.engine.train_loop import TrainLoop
+from fgaseg_d2.engine.writers import build_writers
 from fgaseg_d2.precision import amp_dtype
 from fgaseg_d2.wording import shown
 
 logger = logging.getLogger(__name__)
 
 _SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+
+logger = logging.getLogger(__name__)
 
 
 class FGASegTrainer(DefaultTrainer):
@@ -105,6 +109,19 @@ class FGASegTrainer(DefaultTrainer):
         """
         super().resume_or_load(resume)
         self.data_loader.start_iter = self.start_iter
+
+    def build_writers(self) -> list[EventWriter]:
+        """Build the writers of the logs; see :mod:`fgaseg_d2.engine.writers`."""
+        return build_writers(self.cfg.OUTPUT_DIR, self.max_iter)
+
+    def after_train(self) -> None:
+        """Let the hooks finish; after a failure their own must not take its place."""
+        try:
+            super().after_train()
+        except OSError as error:
+            if self.iter >= self.max_iter:
+                raise
+            logger.warning("%s", error)
 
     def state_dict(self) -> dict:
         """State of trainer and hooks, with the seed of the data stream and what it was set to."""

@@ -16,7 +16,8 @@ from detectron2.utils import comm
 
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.files import write_image, write_json
+from fgaseg_d2.file_errors import writing
+from fgaseg_d2.files import prepare_folder, write_image, write_json
 from fgaseg_d2.json_files import read_json
 
 INDEX = "predictions.json"
@@ -50,9 +51,15 @@ class PredictionWriter:
         self._type = np.uint16 if len(truth.labels.classes) > 255 else np.uint8
 
     def start(self) -> None:
-        """Remove the index of an earlier run, which the files will no longer match."""
+        """Remove the index of an earlier run, which the files will no longer match.
+
+        Raises:
+            WriteError: the folder cannot be made or written.
+        """
         if comm.is_main_process():
-            (self.folder / INDEX).unlink(missing_ok=True)
+            prepare_folder(self.folder)
+            with writing(self.folder / INDEX):
+                (self.folder / INDEX).unlink(missing_ok=True)
 
     def write(self, picture: str, prediction: np.ndarray) -> None:
         """Write one prediction.

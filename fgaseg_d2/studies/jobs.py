@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
-from fgaseg_d2.files import write_json
+from fgaseg_d2.file_errors import writing
+from fgaseg_d2.files import prepare_folder, write_json
 from fgaseg_d2.speed.report import machine, versions
 from fgaseg_d2.studies.plan import DONE, FAILED, Run, Step, claim
 
@@ -144,11 +145,11 @@ class Jobs:
         step = task.steps.pop(0)
         if "--resume" in step.arguments:
             claim(step)
-        step.folder.mkdir(parents=True, exist_ok=True)
-        (step.folder / FAILED).unlink(missing_ok=True)
         command = [sys.executable, str(self.train_net), *step.arguments]
+        prepare_folder(step.folder, "another --output")
         # Appending, so that the log of an interrupted attempt stays.
-        with open(step.log, "ab") as log:
+        with writing(step.folder, "another --output"), open(step.log, "ab") as log:
+            (step.folder / FAILED).unlink(missing_ok=True)
             process = subprocess.Popen(
                 [*command, "OUTPUT_DIR", str(step.folder)],
                 stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from fgaseg_d2.data import build
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from tests import datasets
 from tests.conftest import ROOT, config
+from tests.processes import PATIENCE
 
 
 def small_config(*opts):
@@ -145,13 +146,13 @@ def test_each_dataset_has_its_own_ignore_label(tmp_path):
 
 
 WORKER = """
-import multiprocessing, os, signal, sys, time
+import multiprocessing, os, signal, threading
 from fgaseg_d2.data.parallel import end_with_parent
 
 def work(queue):
     end_with_parent(0)
     queue.put(os.getpid())
-    time.sleep(60)
+    threading.Event().wait()
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
@@ -168,7 +169,7 @@ def test_worker_ends_with_its_parent(tmp_path):
     # The worker holds the pipe: this returns when both have ended.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, str(program)], env=environment, capture_output=True, timeout=50
+        [sys.executable, str(program)], env=environment, capture_output=True, timeout=PATIENCE
     )
     assert result.returncode == -signal.SIGKILL
     assert int(result.stdout) > 0

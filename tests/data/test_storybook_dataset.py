@@ -5,9 +5,9 @@ import json
 import multiprocessing
 import os
 import signal
-import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,6 +26,7 @@ from fgaseg_d2.data.storybook import (
     write_dataset,
 )
 from fgaseg_d2.data.storybook.registration import DATASETS
+from tests.processes import PATIENCE, alive, children_of, wait_until
 
 TINY = {"height": 32, "width": 48}
 
@@ -64,13 +65,6 @@ def process(function, *arguments):
     started = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     started.start()
     return started
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_written_scenes_can_be_read_back(tmp_path):
@@ -160,24 +154,24 @@ def test_several_processes_draw_each_scene_once(tmp_path, few_scenes, drawn):
     names = ["storybook_seen_test", "storybook_full_test", "storybook_seen_test"]
     ranks = [process(DatasetCatalog.get, name) for name in names]
     for rank in ranks:
-        rank.join(120)
+        rank.join()
         assert rank.exitcode == 0
     assert drawn() == Counter(dataset.scene_seed("test", index) for index in range(24))
 
 
 def test_a_killed_process_leaves_whole_scenes_and_no_lock(tmp_path, drawn):
-    run = process(write_dataset, tmp_path, "test", 300)
+    run = process(partial(write_dataset, workers=2), tmp_path, "test", 1_000_000)
     folder = dataset.split_folder(tmp_path, "test")
-    wait_for(lambda: len(dataset.finished_scenes(folder, "test")) > 4)
+    wait_until(lambda: len(dataset.finished_scenes(folder, "test")) > 4)
+    workers = children_of(run.pid)
     os.kill(run.pid, signal.SIGKILL)
     run.join()
-    with drawing.FileLock(folder.parent / ".test.lock", timeout=60):
-        # A worker may finish the scene at hand before it sees that it is alone.
-        time.sleep(1)
+    # A worker may finish the file at hand before it sees that it is alone.
+    wait_until(lambda: not any(alive(pid) for pid in workers))
+    with drawing.FileLock(folder.parent / ".test.lock", timeout=PATIENCE):
         finished = dataset.finished_scenes(folder, "test")
-        time.sleep(1)
-        assert dataset.finished_scenes(folder, "test") == finished
-    assert 4 < len(finished) < 300
+    assert 4 < len(finished) < 1_000_000 and len(workers) == 2
+    assert not list(folder.rglob(".partial-*"))
     for name in finished:
         for path in folder.glob(f"*/{name}.png"):
             assert cv2.imread(str(path)) is not None
@@ -218,6 +212,18 @@ def test_full_disk_gives_one_line_and_leaves_no_half_written_file(tmp_path, monk
         write_dataset(tmp_path, "val", 4, **TINY, workers=workers)
     folder = tmp_path / "storybook" / "val"
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["dataset.json"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path, finished):
+    folder = write_dataset(tmp_path, "val", 2, **TINY, workers=1)
+    if not finished:
+        (folder / "images" / "000001.png").unlink()
+    for place in ("images", "labels_seen", ""):
+        (folder / place / ".partial-0a1b2c3d.png").write_bytes(b"half")
+    write_dataset(tmp_path, "val", 2, **TINY, workers=1)
+    assert not list(tmp_path.rglob(".partial-*"))
+    assert len(dataset.finished_scenes(folder, "val")) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

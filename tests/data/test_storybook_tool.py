@@ -75,6 +75,11 @@ def test_tool_reports_errors_in_one_line(make_storybook, tmp_path, capsys):
     (tmp_path / "file").touch()
     for arguments, message in (
         (["--root", tmp_path / "new", "--size", "0"], "at least 32 pixels"),
+        (["--root", tmp_path / "new", "--size", "1000000000"], "at most 4096 pixels"),
+        (["--root", tmp_path / "new", "--test", "99999999"], "expected a count of 1 .. 10000000"),
+        (["--scene", "1", "--height", "1000000000"], "at most 4096 pixels, got 1000000000 x 512"),
+        (["--scene", "1", "--width", "4097"], "at most 4096 pixels, got 384 x 4097"),
+        (["--scene", "1", "--width", "-1"], "at least 32 pixels"),
         (["--root", tmp_path / "file", "--val", "1", "--train", "0"], "file"),
         (["--scene", "1", "--output", tmp_path / "file" / "scene.png"], "file"),
         (["--scene", "1", "--output", tmp_path / "scene.gif"], "scene.gif"),

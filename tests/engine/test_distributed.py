@@ -1,16 +1,22 @@
 """Two processes on the CPU train what one process trains, and agree with each other."""
 
 import os
+import signal
 import subprocess
 import sys
+import traceback
+from pathlib import Path
 
 import pytest
 import torch
+from torch.multiprocessing import ProcessRaisedException
 
-from fgaseg_d2.engine.launch import launch
+from fgaseg_d2.engine import errors
+from fgaseg_d2.engine.launch import _one_of_several, launch
 from tests import datasets
 from tests.conftest import ROOT
 from tests.engine import training
+from tests.processes import PATIENCE, alive, children_of, wait_until
 
 # Without the T2P branch, whose batch statistics are those of a process's own share.
 OPTS = ("MODEL.FGASEG.LOSS.T2P_WEIGHT", 0.0, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.MAX_ITER", 3)
@@ -59,17 +65,95 @@ def test_torchrun(tmp_path):
         | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "World size: 2" in (tmp_path / "output" / "log.txt").read_text(encoding="utf-8")
     assert (tmp_path / "output" / "model_final.pth").is_file()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_run_in_one_line(tmp_path, killed):
+    module, output = datasets.write_module(tmp_path), tmp_path / "output"
+    opts = [
+        *("OUTPUT_DIR", str(output), "DATASETS.TRAIN", "('blocks',)", "DATASETS.TEST", "()"),
+        *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "1000000", "INPUT.CROP.SIZE", "[64, 64]"),
+        *("INPUT.MIN_SIZE_TRAIN", "(64,)", "SEED", "1", "DATALOADER.NUM_WORKERS", "1"),
+        *("SOLVER.CHECKPOINT_PERIOD", "20"),
+    ]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "train_net.py", "--config-file", "tests/data/small.yaml"),
+            *("--import", str(module), "--num-gpus", "2", *opts),
+        ],
+        cwd=ROOT,
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_until(lambda: list(output.glob("model_0*.pth")) or process.poll() is not None)
+        ranks = [pid for pid in children_of(process.pid) if b"spawn_main" in command_of(pid)]
+        os.kill(ranks[killed], signal.SIGKILL)
+        shown, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 1 and "Traceback" not in shown
+    assert shown.splitlines()[-1] == (
+        f"error: process {killed} terminated with signal SIGKILL, perhaps for want of memory; "
+        "--resume continues from the last checkpoint"
+    )
+    assert sum(line.startswith("error: ") for line in shown.splitlines()) == 1
+    assert not any(alive(pid) for pid in ranks)
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+LOST = (
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:99"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError(LOST), "another process of this run has ended"),
+        (torch.distributed.DistBackendError("NCCL error"), "another process of this run has ended"),
+        (OSError(28, "No space left on device", "a.pth"), "a.pth: No space left on device; free"),
+    ],
+)
+def test_one_of_several_processes_explains_its_end(monkeypatch, error, message):
+    monkeypatch.setattr("fgaseg_d2.engine.launch.comm.get_world_size", lambda: 2)
+    monkeypatch.setattr("fgaseg_d2.engine.launch._PATIENCE", 0)
+
+    def fail():
+        raise error
+
+    with pytest.raises(OSError) as caught:
+        _one_of_several(fail, ())
+    assert errors.one_line(caught.value).startswith(message)
+    # As it reaches the process that has started the others.
+    text = "".join(traceback.format_exception(caught.value))
+    assert errors.one_line(ProcessRaisedException(text, 0, 1)).startswith(message)
+
+
+def test_a_programmers_error_stays_one(monkeypatch):
+    monkeypatch.setattr("fgaseg_d2.engine.launch.comm.get_world_size", lambda: 2)
+    with pytest.raises(RuntimeError, match="mine"):
+        _one_of_several(exec, ("raise RuntimeError('mine')",))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"processes": 0}, "expected --num-gpus"),
+        ({"processes": 10**9}, "expected --num-gpus 1 .. "),
+        ({"processes": 1, "machines": 0}, "expected --num-machines 1 or more, got 0"),
         ({"processes": 1, "machines": 2, "machine_rank": 2}, "expected --machine-rank 0 .. 1"),
         ({"processes": 1, "machines": 2}, "expected --dist-url with --num-machines above 1"),
     ],

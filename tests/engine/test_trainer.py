@@ -73,24 +73,17 @@ def test_clip_learns_at_its_own_rate(tmp_path):
     assert rates == {0.001, 0.0005}
 
 
-def write_part(data, path, **_):
-    path.write_bytes(b"half a checkpoint")
+def write_part(data, file, **_):
+    file.write(b"half a checkpoint")
     raise KeyboardInterrupt
 
 
-def fill_disk(data, path, **_):
-    path.write_bytes(b"half a checkpoint")
+def fill_disk(data, file, **_):
+    file.write(b"half a checkpoint")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def fail_in_torch(data, path, **_):
-    raise RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed\nmore")
-
-
-@pytest.mark.parametrize(
-    ("save", "error"),
-    [(write_part, KeyboardInterrupt), (fill_disk, OSError), (fail_in_torch, OSError)],
-)
+@pytest.mark.parametrize(("save", "error"), [(write_part, KeyboardInterrupt), (fill_disk, OSError)])
 def test_interrupted_save_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, save, error):
     folder = tmp_path / "output"
     checkpointer = checkpointing.TrainingCheckpointer(torch.nn.Linear(2, 2), str(folder))
@@ -104,8 +97,10 @@ def test_interrupted_save_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch
     assert (folder / "model.pth").read_bytes() == before
     assert checkpointer.get_checkpoint_file() == str(folder / "model.pth")
     if error is OSError:
-        assert "\n" not in str(caught.value) and "later.pth" in str(caught.value)
-        assert "--resume" in str(caught.value)
+        assert str(caught.value) == (
+            f"cannot write {folder / 'later.pth'}: No space left on device; free some space, then "
+            "continue with --resume; earlier checkpoints are intact"
+        )
 
 
 def test_evaluation_counts_right(tmp_path):

@@ -17,6 +17,7 @@ from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
 from tests import datasets
 from tests.conftest import ROOT, tool
+from tests.processes import PATIENCE
 
 program = tool("evaluate_predictions")
 RUN = {"weights": "model.pth", "protocol": "one look", "fingerprint": "12ab"}
@@ -265,6 +266,6 @@ def test_help_as_a_command():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0 and "--truth" in done.stdout and "palette" in done.stdout

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import filelock
@@ -15,6 +14,7 @@ import torch
 from fgaseg_d2.data.storybook import write_dataset
 from tests.conftest import ROOT, build_small, tool
 from tests.demo_tools import SLOW, imported
+from tests.processes import PATIENCE, alive, children_of, wait_until
 
 TRAIN = """
 _BASE_: {base}
@@ -76,7 +76,7 @@ def start(folder, *arguments, python=(), output="out"):
 
 def call(folder, *arguments, **options):
     process = start(folder, *arguments, **options)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
@@ -135,9 +135,11 @@ def test_a_study_from_end_to_end(folder, here):
     assert len(err.splitlines()) == 1
 
 
-def alive(pid):
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+def wait_for_checkpoint(process, run, known):
+    """Wait until a training has written one beyond those known; returns all of them."""
+    wait_until(lambda: set(run.glob("model_0*.pth")) - known or process.poll() is not None)
+    assert process.poll() is None
+    return set(run.glob("model_0*.pth"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
@@ -145,17 +147,14 @@ def test_an_interrupted_study_ends_its_runs_and_continues(folder):
     study = ["--weights", folder / "model.pth", "--seeds", 4, "--only", "plain", "--jobs", 1]
     study = [folder / "mini.yaml", *study, "--iterations", 100_000]
     run = folder / "stopped" / "runs" / "default" / "seed4"
-    first = None
+    first = set()
     for sent in (signal.SIGINT, signal.SIGTERM):
         process = start(folder, *study, output="stopped")
         try:
-            end = time.monotonic() + 100
-            while not (there := set(run.glob("model_0*.pth")) - (first or set())):
-                assert time.monotonic() < end and process.poll() is None
-                time.sleep(0.05)
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            there = wait_for_checkpoint(process, run, first)
+            children = children_of(process.pid)
             process.send_signal(sent)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
         assert process.returncode == 130

@@ -20,6 +20,7 @@ from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers
 from fgaseg_d2.data.preparation.raw_files import check_orientation, read_png, tagged_picture_size
 from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
 from fgaseg_d2.data.preparation.value_table import ValueTable
+from fgaseg_d2.file_errors import explained
 from fgaseg_d2.orientation import UPRIGHT
 
 # Pillow has called PNGs of 16 bits by several names.
@@ -80,14 +81,14 @@ def _check(family: Family, sample: Sample) -> Outcome:
     try:
         size, tag = tagged_picture_size(sample.picture)
     except (ValueError, OSError) as error:
-        problems.append(str(error))
+        problems.append(explained(error))
     for name, table in family.tables.items():
         try:
             _check_label(sample.labels[name], table, size)
             if size is not None:
                 check_orientation(sample.picture, sample.labels[name], size, tag)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(explained(error))
     return Outcome(problems=tuple(problems))
 
 

@@ -15,8 +15,10 @@ from fgaseg_d2.data.preparation.outcomes import (
     tell_listing,
     told,
 )
-from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers, only_run, write
+from fgaseg_d2.data.preparation.prepared_files import is_whole, only_run, write
 from fgaseg_d2.data.preparation.samples import Family, Sample
+from fgaseg_d2.file_errors import explained
+from fgaseg_d2.partial_files import remove_leftovers
 
 
 def prepare_split(
@@ -42,14 +44,15 @@ def prepare_split(
     tell_listing(listing, findings)
     folders = family.product_folders(root, split)
     with only_run(folders, findings.tell):
-        _remove(leftovers(folders))
+        _sweep(folders)
         results = each(
             partial(_prepare, family), listing.samples, workers, f"{family.name} {split}"
         )
         try:
             outcomes = told(results, findings)
         finally:
-            _remove(leftovers(folders))
+            # Of processes that were killed, perhaps for want of memory.
+            _sweep(folders)
     return summarise(family, root, split, listing, outcomes, findings)
 
 
@@ -60,7 +63,7 @@ def _prepare(family: Family, sample: Sample) -> Outcome:
     try:
         contents = family.convert(sample)
     except (ValueError, OSError) as error:
-        return Outcome(problems=(str(error),))
+        return Outcome(problems=(explained(error),))
     for path, array in contents.items():
         write(path, array)
     # Such a label changes no score, and without it the lists of the benchmarks would differ.
@@ -72,6 +75,6 @@ def _prepare(family: Family, sample: Sample) -> Outcome:
     return Outcome(made=True, warnings=empty)
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _sweep(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        remove_leftovers(folder)

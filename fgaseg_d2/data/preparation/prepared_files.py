@@ -12,12 +12,15 @@ import numpy as np
 from PIL import Image
 
 from fgaseg_d2.data.preparation.raw_files import is_litter
-from fgaseg_d2.files import PARTIAL, atomic_path
+from fgaseg_d2.file_errors import reading, writing
+from fgaseg_d2.files import atomic_path
+from fgaseg_d2.partial_files import PARTIAL
 
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Written by the programs of other authors into the same folders.
 _FOREIGN = (".tif", ".tiff")
+_THEN = "run the same command again to continue"
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -28,16 +31,10 @@ def write(path: Path, array: np.ndarray) -> None:
             usual quality.
 
     Raises:
-        OSError: it cannot be written; the message says what to do.
+        WriteError: it cannot be written.
     """
-    try:
-        with atomic_path(path) as temporary:
-            Image.fromarray(array).save(temporary)
-    except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror or error}; make room or correct the "
-            "permissions, and run the same command again to continue"
-        ) from error
+    with atomic_path(path, then=_THEN) as temporary:
+        Image.fromarray(array).save(temporary)
 
 
 def is_whole(path: Path, bits: int) -> bool:
@@ -46,15 +43,19 @@ def is_whole(path: Path, bits: int) -> bool:
     Args:
         path: .png, which must be grey, or .jpg.
         bits: of a PNG's pixels.
+
+    Raises:
+        ReadError: it cannot be told.
     """
     begin, end = (_PNG_BEGIN, _PNG_END) if path.suffix == ".png" else (_JPEG_BEGIN, _JPEG_END)
     try:
-        with path.open("rb") as stream:
+        with reading(path, "prepared file"), path.open("rb") as stream:
             head = stream.read(26)
-            stream.seek(-len(end), os.SEEK_END)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - len(end)))
             if not head.startswith(begin) or stream.read() != end:
                 return False
-    except OSError:  # none, or shorter than its end
+    except FileNotFoundError:
         return False
     return path.suffix != ".png" or head[24:26] == bytes([bits, 0])
 
@@ -94,18 +95,14 @@ def only_run(folders: Iterable[Path], tell: Callable[[str], object]) -> Iterator
         tell: takes a line if it has to wait.
 
     Raises:
-        OSError: a folder cannot be made.
+        WriteError: a folder cannot be made.
     """
     with contextlib.ExitStack() as stack:
         for folder in folders:
-            try:
+            with writing(folder, "another --root", _THEN, verb="make"):
                 folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OSError(
-                    f"cannot make {folder}: {error.strerror or error}; correct the permissions or "
-                    "what lies there, and run the same command again"
-                ) from error
-            stack.enter_context(_locked(folder, tell))
+            with writing(folder, "another --root", _THEN):
+                stack.enter_context(_locked(folder, tell))
         yield
 
 

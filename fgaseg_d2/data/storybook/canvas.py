@@ -19,7 +19,18 @@ from .paint import Colour, Paint
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
 # Halves round up even where the last bit of a cosine differs between two machines.
 _HALF = 0.5 + 1e-6
+SHORTEST_SIDE, LONGEST_SIDE = 32, 4096  # pixels
 OUTLINE_WIDTH = 0.018  # of a dark line around a thing; half of it is visible
+
+
+def check_sides(height: int, width: int) -> None:
+    """Raise a ValueError unless a scene of so many pixels can be drawn."""
+    if min(height, width) < SHORTEST_SIDE:
+        raise ValueError(
+            f"expected sides of at least {SHORTEST_SIDE} pixels, got {height} x {width}"
+        )
+    if max(height, width) > LONGEST_SIDE:
+        raise ValueError(f"expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}")
 
 
 class Canvas:

@@ -7,9 +7,11 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fgaseg_d2.file_errors import reading
 from fgaseg_d2.json_files import read_json
 from fgaseg_d2.wording import shown
 
+from .canvas import check_sides
 from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
 from .vocabularies import (
     ATTRIBUTE_WORDS,
@@ -67,8 +69,8 @@ class Settings:
         split: One of :data:`SPLITS`.
         count: Number of scenes, 1 .. 10 000 000.
         seed: Seed of the whole data set, 0 or more.
-        height: Rows of a scene in pixels, at least 32.
-        width: Columns of a scene in pixels, at least 32.
+        height: Rows of a scene in pixels, 32 .. 4096.
+        width: Columns of a scene in pixels, 32 .. 4096.
 
     Raises:
         ValueError: One of them is out of range.
@@ -87,10 +89,7 @@ class Settings:
             raise ValueError(f"expected a count of 1 .. {SEEDS_PER_SPLIT}, got {self.count}")
         if self.seed < 0:
             raise ValueError(f"expected a seed of 0 or more, got {self.seed}")
-        if min(self.height, self.width) < 32:
-            raise ValueError(
-                f"expected sides of at least 32 pixels, got {self.height} x {self.width}"
-            )
+        check_sides(self.height, self.width)
 
     @classmethod
     def published(cls, split: str) -> Settings:
@@ -108,6 +107,7 @@ class Settings:
 
         Raises:
             ValueError: It was drawn by another version of Storybook, or the file is damaged.
+            ReadError: It cannot be told.
         """
         path = folder / INFO_NAME
         try:
@@ -115,7 +115,7 @@ class Settings:
             version = info.pop("version")
             if version == VERSION:
                 return cls(**info)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(
@@ -199,6 +199,10 @@ def finished_scenes(folder: Path, split: str) -> list[str]:
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
-    names = os.listdir(folder) if folder.is_dir() else ()
+    try:
+        with reading(folder):
+            names = os.listdir(folder)
+    except FileNotFoundError:
+        return set()
     # Files that are being written have a dot in front.
     return {name[: -len(suffix)] for name in names if name.endswith(suffix) and name[0] != "."}

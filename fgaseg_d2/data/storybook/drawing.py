@@ -15,7 +15,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fgaseg_d2.data.parallel import available_processors, each
+from fgaseg_d2.file_errors import FileError, writing
 from fgaseg_d2.files import atomic_path
+from fgaseg_d2.partial_files import remove_leftovers
 from fgaseg_d2.wording import shown
 
 from .dataset import (
@@ -53,8 +55,8 @@ def write_dataset(
         split: One of :data:`SPLITS`; only ``"test"`` shows held-out combinations.
         count: Number of scenes, at most 10 000 000; None takes that of the published data set.
         seed: Seed of the whole data set, 0 or more.
-        height: Rows of a scene in pixels, at least 32.
-        width: Columns of a scene in pixels, at least 32.
+        height: Rows of a scene in pixels, 32 .. 4096.
+        width: Columns of a scene in pixels, 32 .. 4096.
         workers: Processes that draw; None takes one for each CPU core.
 
     Returns:
@@ -69,21 +71,25 @@ def write_dataset(
     if count is None:
         count = SPLITS[split].count
     settings = Settings(split, count, seed, height, width)
+    folders = [folder / name for name in ("images", *SPLITS[split].label_folders)]
+    for one in (folder, *folders):
+        remove_leftovers(one)
     if settings.finished_in(folder):
         return folder  # which may be one that cannot be written
     try:
-        with _turn(folder):
+        with writing(folder), _turn(folder):
             if settings.finished_in(folder):
                 return folder
-            for name in ("images", *SPLITS[split].label_folders):
-                (folder / name).mkdir(parents=True, exist_ok=True)
+            for one in folders:
+                one.mkdir(parents=True, exist_ok=True)
             with atomic_path(folder / INFO_NAME) as temporary:
                 temporary.write_text(settings.to_json(), encoding="utf-8")
             _draw_missing(folder, settings, workers)
     # filelock raises NotImplementedError on a file system that has no locks.
     except (OSError, NotImplementedError) as error:
+        reason = error.problem if isinstance(error, FileError) else error
         raise OSError(
-            f"expected to draw storybook_{split} into {folder}, got an error ({error}); what is "
+            f"expected to draw storybook_{split} into {folder}, got an error ({reason}); what is "
             "finished stays: make room or leave to write there, or choose another root "
             "(DETECTRON2_DATASETS), and repeat the command"
         ) from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import OUTLINE_WIDTH, Canvas, fill_polygon
+from .canvas import OUTLINE_WIDTH, Canvas, check_sides, fill_polygon
 from .classes import CLASS_IDS, GROUND_THINGS, TRAINING_PRODUCTS, Product
 from .dice import Dice
 from .landscape import draw_terrain
@@ -41,9 +41,9 @@ def draw_scene(
 
     Args:
         seed: Any non-negative integer.
-        height: Rows in pixels, at least 32. Scenes of the same seed and shape differ in sharpness
+        height: Rows in pixels, 32 .. 4096. Scenes of the same seed and shape differ in sharpness
             only.
-        width: Columns in pixels, at least 32.
+        width: Columns in pixels, 32 .. 4096.
         products: What the things of the scene are chosen from: those of training, or for example
             all (:data:`classes.PRODUCTS`).
 
@@ -51,12 +51,11 @@ def draw_scene(
         The scene.
 
     Raises:
-        ValueError: If the seed is negative, a side is too short or there is nothing to choose from.
+        ValueError: The seed is negative, a side is out of range or there is nothing to choose from.
     """
     if seed < 0:
         raise ValueError(f"expected a seed of 0 or more, got {seed}")
-    if min(height, width) < 32:
-        raise ValueError(f"expected sides of at least 32 pixels, got {height} x {width}")
+    check_sides(height, width)
     if not products:
         raise ValueError("expected one product or more to choose from, got none")
     # One source each, so that textures can change without moving a thing.

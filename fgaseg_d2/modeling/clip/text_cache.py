@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from iopath.common.file_io import get_cache_dir
 from torch import Tensor
 
+from ...file_errors import reading
 from ...files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -42,41 +44,69 @@ class TextCache:
     def get(self, key: str) -> Tensor | None:
         """The embeddings stored under `key` (a hexadecimal digest), or None."""
         path = self._path(key)
-        if not path.is_file():
+        try:
+            # safetensors calls every file that it cannot open a missing one.
+            with reading(path):
+                content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.warning("Could not use kept text embeddings: %s.", error)
             return None
         try:
-            embeddings = safetensors.torch.load_file(path)[_NAME]
-            path.touch()
-        except (OSError, KeyError, safetensors.SafetensorError) as error:
+            embeddings = safetensors.torch.load(content)[_NAME]
+        except (KeyError, safetensors.SafetensorError) as error:
+            # It stays until `put` replaces it, for it may be somebody else's.
             logger.warning("Ignored damaged text embeddings in %s (%s).", path, error)
-            with contextlib.suppress(OSError):
-                path.unlink()
             return None
+        # The time of use may be noted by the owner alone.
+        with contextlib.suppress(OSError):
+            path.touch()
         return embeddings
 
     def put(self, key: str, embeddings: Tensor) -> None:
-        """Store embeddings, and drop the files not used for longest above the limit."""
+        """Store embeddings, and drop the files not used for longest above the limit.
+
+        Files of other users are neither replaced nor dropped.
+        """
         size = embeddings.numel() * embeddings.element_size()
         if size > self.limit:
             return
+        path = self._path(key)
         try:
-            with atomic_path(self._path(key)) as path:
-                safetensors.torch.save_file({_NAME: embeddings.cpu().contiguous()}, path)
+            if (stat := _stat(path)) and _is_foreign(stat):
+                return
+            with atomic_path(path, "another cache folder ($FVCORE_CACHE)") as temporary:
+                safetensors.torch.save_file({_NAME: embeddings.cpu().contiguous()}, temporary)
             self._trim()
         except (OSError, safetensors.SafetensorError) as error:
-            logger.warning("Could not keep text embeddings in %s (%s).", self.folder, error)
+            logger.warning("Could not keep text embeddings: %s.", error)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
     def _trim(self) -> None:
         total = 0
-        files = [(path, path.stat()) for path in self.folder.glob("*.safetensors")]
-        for path, stat in sorted(files, key=lambda item: item[1].st_mtime, reverse=True):
+        found = {path: _stat(path) for path in self.folder.glob("*.safetensors")}
+        own = [(path, stat) for path, stat in found.items() if stat and not _is_foreign(stat)]
+        for path, stat in sorted(own, key=lambda item: item[1].st_mtime, reverse=True):
             total += stat.st_size
             if total > self.limit:
                 # Another process may have dropped it already.
                 path.unlink(missing_ok=True)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """What the system says about a file, None if it is not there (any more)."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is_foreign(stat: os.stat_result) -> bool:
+    """Whether a file belongs to another user, where the system knows users."""
+    return hasattr(os, "geteuid") and stat.st_uid != os.geteuid()
 
 
 def fingerprint(weights: Mapping[str, Tensor], *settings: object) -> str:

@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from tests.data.preparation.command import (
     start,
 )
 from tests.data.preparation.test_benchmarks import big_ade_pair
+from tests.processes import PATIENCE, alive, children_of, wait_until
 from tests.raw_trees import write
 
 MASKS = "VOCdevkit/VOC2012/SegmentationClass"
@@ -47,22 +47,6 @@ def held_at(path: Path, folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder), "HELD_FILE": path.name}
 
 
-def wait_for(condition) -> None:
-    end = time.monotonic() + 100
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_run_is_continued(sent, command, tmp_path):
@@ -81,15 +65,15 @@ def test_stopped_run_is_continued(sent, command, tmp_path):
     try:
         # The other worker has done all the rest.
         folder = tmp_path / split_of("pascal_voc_20b_val").label_dir
-        wait_for(lambda: len(list(folder.glob("2007*.png"))) == 5)
+        wait_until(lambda: len(list(folder.glob("2007*.png"))) == 5)
         workers = children_of(process.pid)
         assert len(workers) == 2
         if sent == signal.SIGINT:
             os.killpg(process.pid, sent)  # as a terminal does
         else:
             process.send_signal(sent)
-        _, errors = process.communicate(timeout=60)
-        wait_for(lambda: not any(alive(pid) for pid in workers))
+        _, errors = process.communicate(timeout=PATIENCE)
+        wait_until(lambda: not any(alive(pid) for pid in workers))
     finally:
         process.kill()
     assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGKILL)
@@ -232,8 +216,8 @@ def test_a_second_run_waits_for_the_first(tmp_path):
     thread = threading.Thread(target=second)
     with only_run([tmp_path], pytest.fail):
         thread.start()
-        wait_for(lambda: lines)
+        wait_until(lambda: lines)
         order.append("first")
-    thread.join(timeout=60)
+    thread.join(timeout=PATIENCE)
     assert order == ["first", "second"]
     assert lines == [f"waiting for another run that prepares {tmp_path}"]
