@@ -117,13 +117,16 @@ def write_error(
     if code in _NO_PERMISSION:
         remedy = "let this user write there"
     elif code in (errno.ENOTDIR, errno.EEXIST):
-        cause, remedy = f"{_shown(_obstacle(Path(path)))} is no folder", "move that away"
+        cause, remedy = (
+            f"{_quoted(_obstacle(Path(path)))} is no folder",
+            "move that away",
+        )
     elif code == errno.EISDIR:
         cause, remedy = "it is a folder", "name a file in it"
     remedy += f" or choose {elsewhere}" if elsewhere else ""
     remedy += f", then {then}" if then else ""
     kind = WritePermissionError if code in _NO_PERMISSION else WriteError
-    return kind(f"cannot {verb} {_shown(path)}: {cause}", remedy, code)
+    return kind(f"cannot {verb} {_quoted(path)}: {cause}", remedy, code)
 
 
 @contextlib.contextmanager
@@ -160,7 +163,7 @@ def read_error(path: str | os.PathLike[str], code: int, what: str = "") -> ReadE
         remedy = "let this user read it"
     what = f"the {what} " if what else ""
     kind = ReadPermissionError if code in _NO_PERMISSION else ReadError
-    return kind(f"cannot read {what}{_shown(path)}: {os.strerror(code)}", remedy, code)
+    return kind(f"cannot read {what}{_quoted(path)}: {os.strerror(code)}", remedy, code)
 
 
 def explained(error: Exception) -> str:
@@ -168,13 +171,12 @@ def explained(error: Exception) -> str:
     if not isinstance(error, OSError) or not str(error).startswith("[Errno"):
         return in_one_line(str(error))
     remedy = _REMEDIES.get(error.errno or 0, "check the permissions and the disk")
-    where = f"{_shown(error.filename)}: " if error.filename is not None else ""
+    where = f"{_quoted(error.filename)}: " if error.filename is not None else ""
     return f"{where}{error.strerror}; {remedy}"
 
 
-def _shown(path: object) -> str:
-    text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)
-    return plain(text, _LONGEST_PATH)
+def _quoted(path: object) -> str:
+    return plain(path, _LONGEST_PATH)
 
 
 def _system_code(error: Exception) -> int | None:

@@ -11,13 +11,10 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from fgaseg_d2 import class_lists, class_sources, metadata_words
 from fgaseg_d2.wording import shown
-
-if TYPE_CHECKING:
-    from detectron2.data import Metadata
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
@@ -235,7 +232,7 @@ class Vocabulary:
     @classmethod
     def coerce(
         cls,
-        words: Vocabulary | Metadata | str | os.PathLike[str] | Iterable[str | Iterable[str]],
+        words: Any,
         *,
         synonyms: Literal["max", "mean"] | None = None,
         background: str | Iterable[str] | None = None,

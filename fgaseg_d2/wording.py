@@ -46,7 +46,7 @@ def shown(value: Any, limit: int = _VALUE) -> str:
     return in_one_line(_SHORT.repr(value), limit)
 
 
-def plain(text: str | os.PathLike[str], limit: int = 100) -> str:
+def plain(text: Any, limit: int = 100) -> str:
     """A path, address or name without quotation marks; the middle of a long one is left out.
 
     Args:
@@ -56,7 +56,7 @@ def plain(text: str | os.PathLike[str], limit: int = 100) -> str:
     Returns:
         One line of printable characters.
     """
-    line = os.fspath(text)
+    line = os.fsdecode(text) if isinstance(text, (str, bytes, os.PathLike)) else str(text)
     return in_one_line(
         "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line), limit
     )

@@ -21,7 +21,10 @@ from fgaseg_d2.wording import in_one_line
 # Set to 1 to see where an error came from.
 TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
 _CPU_MEMORY = "DefaultCPUAllocator"
-_USER_ERRORS = (ValueError, OSError, FloatingPointError, ImportError, torch.OutOfMemoryError)
+_USER_ERRORS = (
+    *(ValueError, OSError, FloatingPointError, ImportError, MemoryError),
+    torch.OutOfMemoryError,
+)
 _USER_ERROR_LINE = re.compile(
     r"^(?:[\w.]+\.)?(?:PretrainedWeightsError|ValueError|OSError|(?:Write|Read)(?:Permission)?Error|"
     r"FileNotFoundError|PermissionError|FloatingPointError|ImportError|ModuleNotFoundError|"
@@ -92,16 +95,16 @@ def one_line(error: BaseException) -> str | None:
         return f"{text}{why}; --resume continues from the last checkpoint"
     if is_lost_connection(error):
         return _LOST
-    if isinstance(error, OSError):
-        return explained(error)
-    if isinstance(error, _USER_ERRORS):
-        return in_one_line(text)
     # On a CPU torch reports this as a plain RuntimeError.
     if isinstance(error, MemoryError) or _CPU_MEMORY in text:
         return (
             f"expected enough memory, got an error ({in_one_line(text, 150)}); take smaller "
             "pictures, batches or layers"
         )
+    if isinstance(error, OSError):
+        return in_one_line(explained(error))
+    if isinstance(error, _USER_ERRORS):
+        return in_one_line(text)
     return None
 
 
