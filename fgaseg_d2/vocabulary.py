@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
-from fgaseg_d2 import class_lists, class_sources, metadata_words
-from fgaseg_d2.wording import shown
+from fgaseg_d2 import class_lists, class_sources, metadata_words, wording
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
@@ -60,7 +59,7 @@ class Vocabulary:
         class_lists.check_count(names, "names in a vocabulary")
         if self.synonyms not in _SYNONYM_RULES:
             raise ValueError(
-                f"expected synonyms 'max' or 'mean', got {shown(self.synonyms)}; choose one of them"
+                f"expected synonyms 'max' or 'mean', got {wording.shown(self.synonyms)}; choose one"
             )
         self._check_threshold()
         self._check_background()
@@ -73,7 +72,7 @@ class Vocabulary:
         if not 0 <= threshold <= 1:
             raise ValueError(
                 "expected a background threshold, a probability from 0 (off) to 1, got "
-                f"{shown(self.background_threshold)}; choose one such as 0.3"
+                f"{wording.shown(self.background_threshold)}; choose one such as 0.3"
             )
         object.__setattr__(self, "background_threshold", threshold)
 
@@ -88,7 +87,7 @@ class Vocabulary:
             if class_lists.same_name(word) in taken:
                 raise ValueError(
                     "expected background words that are no class and occur once, got "
-                    f"{shown(word)} again; remove it"
+                    f"{wording.shown(word)} again; remove it"
                 )
             taken.add(class_lists.same_name(word))
 
@@ -286,7 +285,7 @@ class Vocabulary:
             return cls.from_file(words)
         if "_" in words and (near := class_lists.nearest_benchmark(words)):
             raise ValueError(
-                f"expected words, a file or a benchmark, got {shown(words)}; did you mean {near!r}?"
+                f"expected words, a file or a benchmark, got {words[:99]!r}; did you mean {near!r}?"
             )
         return cls.parse(words)
 
