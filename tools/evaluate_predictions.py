@@ -125,10 +125,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
     import fgaseg_d2.data  # noqa: F401 (registers the datasets of this package)
     from fgaseg_d2.engine.imports import import_user_module
-    from fgaseg_d2.evaluation.predictions import shortened
     from fgaseg_d2.evaluation.report import inference_folder, write_report
     from fgaseg_d2.evaluation.rescoring import score
     from fgaseg_d2.evaluation.tally import Extras
+    from fgaseg_d2.wording import few
 
     for module in options.imports:
         import_user_module(module)
@@ -136,7 +136,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if saved.surplus:
         sys.stderr.write(
             f"warning: {len(saved.surplus)} label files in {options.folder} belong to no picture "
-            f"and are left out: {shortened([path.name for path in saved.surplus])}\n"
+            f"and are left out: {few([path.name for path in saved.surplus])}\n"
         )
     extras = Extras(options.boundary_iou, options.old_miou_rule)
     output = options.output or os.path.join(options.folder, "scores")

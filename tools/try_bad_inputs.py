@@ -153,7 +153,8 @@ def _prepare_process() -> None:
     }
     for folder in (ROOT, ROOT / "demo"):
         if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+            # Before an installed package of another checkout.
+            sys.path.insert(0, str(folder))
 
 
 def _complaint(kind: str, number: int, seed: int, tried: Tried) -> str:

@@ -7,13 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
 
+from fgaseg_d2.data.dataset_files import read_dataset_picture
 from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
 from fgaseg_d2.data.occurrence import missing_classes
 from fgaseg_d2.data.pair_sizes import Found, check_pair
-from fgaseg_d2.files import read_picture
 from fgaseg_d2.orientation import UPRIGHT
 
 _SHOWN = 20  # problems in a report
@@ -106,7 +105,7 @@ def _checked_label(record: dict, labels: LabelSpec, tagged: Counter[str]) -> np.
     label, label_tag = read_tagged_label(label_file)
     tagged["label"] += label_tag != UPRIGHT
     labels.check(label, label_file)
-    image, tag = read_picture(PathManager.get_local_path(name))
+    image, tag = read_dataset_picture(name)
     tagged["picture"] += tag != UPRIGHT
     check_pair(Found(name, image.shape[:2], tag), Found(label_file, label.shape, label_tag))
     return label

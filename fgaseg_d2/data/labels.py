@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from fgaseg_d2 import metadata_words
+from fgaseg_d2.data.dataset_files import local_path
 from fgaseg_d2.files import pillow_errors
 from fgaseg_d2.orientation import load_upright, upright_size
 from fgaseg_d2.regular_files import kind_of_file, require_file
-from fgaseg_d2.wording import shown
+from fgaseg_d2.wording import in_one_line, shown
 
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.
@@ -151,10 +151,10 @@ def _check_record(record: Any, where: str) -> None:
         raise ValueError(f"{where}: expected a dict, got {shown(record)}")
     for key in ("file_name", "sem_seg_file_name"):
         found = record.get(key)
-        if found is None or found == "":
+        if found is None or (isinstance(found, (str, bytes)) and not found):
             raise ValueError(
-                f"{where} ({record.get('file_name', 'no file_name')}) has no {key}; every picture "
-                "needs a label file for semantic segmentation"
+                f"{where} ({in_one_line(str(record.get('file_name', 'no file_name')), 120)}) has "
+                f"no {key}; every picture needs a label file for semantic segmentation"
             )
         if not isinstance(found, (str, bytes, os.PathLike)):
             raise ValueError(f"{where}: expected {key} as a path, got {shown(found)}")
@@ -213,10 +213,11 @@ def tagged_label_size(file_name: str | os.PathLike[str]) -> tuple[tuple[int, int
 def _opened(file_name: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open a label file; what goes wrong meanwhile becomes one line that names it."""
     with pillow_errors("label file", file_name):
-        path = PathManager.get_local_path(os.fsdecode(file_name))
+        path = local_path(file_name)
         if kind_of_file(path) == "nothing":
             raise FileNotFoundError(
-                f"label file {file_name} does not exist; check the folder of the dataset"
+                f"label file {in_one_line(os.fsdecode(file_name), 250)} does not exist; check the "
+                "folder of the dataset"
             )
         require_file(path, "a label file", "check the folder of the dataset")
         with Image.open(path) as image:

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.utils.file_io import PathManager
 
+from fgaseg_d2.data.dataset_files import read_dataset_picture
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
 from fgaseg_d2.data.inputs import PictureInput, Step, evaluation_augmentations, train_augmentations
 from fgaseg_d2.data.labels import (
@@ -18,7 +18,6 @@ from fgaseg_d2.data.labels import (
     tagged_label_size,
 )
 from fgaseg_d2.data.pair_sizes import Found, check_pair, check_record
-from fgaseg_d2.files import read_picture
 from fgaseg_d2.vocabulary import Vocabulary
 from fgaseg_d2.wording import shown
 
@@ -115,7 +114,7 @@ class SemanticMapper:
         for key in _REQUESTS:
             record.pop(key, None)
         name = os.fsdecode(record["file_name"])
-        image, tag = read_picture(PathManager.get_local_path(name))
+        image, tag = read_dataset_picture(name)
         height, width = image.shape[:2]
         picture = Found(name, (height, width), tag)
         check_record(picture, record)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fgaseg_d2 import orientation
 from fgaseg_d2.orientation import UPRIGHT
+from fgaseg_d2.wording import shown
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ def check_record(picture: Found, record: Mapping[str, Any]) -> None:
     """
     height, width = picture.size
     stated = record.get("height", height), record.get("width", width)
+    for value in stated:
+        if not isinstance(value, (int, np.integer, float)):
+            raise ValueError(
+                f"expected height and width of {shown(picture.name, 250)} in its dataset record "
+                f"as whole numbers, got {shown(value)}; correct the record"
+            )
     if picture.size != stated:
         advice = "state the upright size, or save the picture upright without the tag"
         raise ValueError(_mismatch(picture, Found("", stated), "its dataset record", advice))

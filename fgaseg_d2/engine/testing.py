@@ -21,13 +21,14 @@ from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.engine.cost import Stopwatch, model_cost
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
-from fgaseg_d2.evaluation.predictions import PredictionWriter, shortened
+from fgaseg_d2.evaluation.predictions import PredictionWriter
 from fgaseg_d2.evaluation.report import Evaluation, inference_folder, write_report
 from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.modeling.clip.dense_head import is_training_free
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.regular_files import is_file, kind_of_file
+from fgaseg_d2.wording import few
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def check_test_sets(cfg: CfgNode) -> None:
             raise FileNotFoundError(
                 f"dataset {name!r}: {len(missing)} of {len(files)} files do not exist"
                 f"{f' or are no files ({kinds})' if kinds else ''}: "
-                f"{shortened(missing, 3)}; check DETECTRON2_DATASETS and how it was prepared"
+                f"{few(missing, 3)}; check DETECTRON2_DATASETS and how it was prepared"
             )
 
 

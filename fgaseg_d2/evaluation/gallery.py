@@ -13,14 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageDraw, ImageFont
 
+from fgaseg_d2.data.dataset_files import read_dataset_picture
 from fgaseg_d2.data.labels import LabelSpec, tagged_label_size
 from fgaseg_d2.data.pair_sizes import Found, check_pair
 from fgaseg_d2.evaluation.predictions import SavedPredictions
 from fgaseg_d2.evaluation.worst import Counts, read_pair
-from fgaseg_d2.files import read_picture
 from fgaseg_d2.legend import LegendEntry, add_legend
 from fgaseg_d2.visualization import default_colors, draw_overlay
 
@@ -197,7 +196,7 @@ class Gallery:
     def _panels(self, position: int, index: int | None) -> list[np.ndarray]:
         """Picture, truth, prediction and errors at the size of a panel, uint8, RGB."""
         name = self.counts.pictures[position]
-        picture, tag = read_picture(PathManager.get_local_path(name))
+        picture, tag = read_dataset_picture(name)
         truth, prediction = read_pair(self.saved, name)
         label = self.saved.truth.files[name]
         check_pair(Found(name, picture.shape[:2], tag), Found(label, *tagged_label_size(label)))

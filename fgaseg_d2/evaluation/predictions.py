@@ -217,12 +217,6 @@ def label_files(folder: str | Path) -> dict[str, Path]:
     return found
 
 
-def shortened(names: Collection[object], limit: int = 5) -> str:
-    """The first of some names, for a message."""
-    shown = [str(name) for name in names][:limit]
-    return ", ".join(shown) + (", ..." if len(names) > limit else "")
-
-
 def surplus_files(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
     """Label files of a folder that are none of those that are known, by picture."""
     known = set(files.values())

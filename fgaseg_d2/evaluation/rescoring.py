@@ -19,13 +19,14 @@ from fgaseg_d2.evaluation.predictions import (
     SavedPredictions,
     label_files,
     read_index,
-    shortened,
     surplus_files,
 )
 from fgaseg_d2.evaluation.report import Evaluation
 from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
 from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.regular_files import kind_of_file
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.wording import few
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def match_files(folder: str | Path, truth: GroundTruth) -> SavedPredictions:
     if missing:
         raise FileNotFoundError(
             f"expected a prediction for each of {len(stems)} pictures in {folder}, got none for "
-            f"{len(missing)}: {shortened(missing)}"
+            f"{len(missing)}: {few(missing)}"
         )
     files = {picture: by_stem[stem] for picture, stem in stems.items()}
     return SavedPredictions(files, truth, len(truth.files), {}, surplus_files(folder, files))
@@ -113,10 +114,11 @@ def score(
     """
     truth = saved.truth
     tally = Tally(len(truth.labels.classes), truth.labels.ignore_label, extras)
-    missing = [str(path) for path in saved.files.values() if not path.is_file()]
+    missing = [path for path in saved.files.values() if kind_of_file(path) != "a file"]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(saved.files)} predictions do not exist: {shortened(missing)}"
+            f"{len(missing)} of {len(saved.files)} predictions do not exist: {few(missing, 3)}; "
+            "make them anew, or take away what names them"
         )
     for picture in progress(saved.files):
         path = str(saved.files[picture])
