@@ -114,9 +114,9 @@ def _without_bare_numbers(names: Sequence[str]) -> list[str]:
     if all(re.search(r"\s\d+\s+\d+$", name) for name in names):
         raise _several_in(names[0])
     found = [match for text in names if (match := _BARE_NUMBER_BEHIND.fullmatch(text))]
-    stems = {same_name(match[1]) for match in found}
-    # "word 1", "word 2" are names.
-    if len(names) > 1 and len(found) == len(stems) == len(names):
+    stems = [same_name(name) for match in found for name in split_escaped(match[1], BARS)]
+    # "word 1", "word 2" are names, and so are "thing 1|word 1", "thing 2|word 2".
+    if len(names) > 1 and len(found) == len(names) and len(set(stems)) == len(stems):
         return in_order([(int(match[2]), match[1]) for match in found])
     return list(names)
 

@@ -242,9 +242,8 @@ class Vocabulary:
         A string is the name of a benchmark; or of a dataset that is registered in Detectron2, such
         as "storybook_val" (see :meth:`from_metadata`); or a file, if it ends as class lists do
         (.txt, .json, .yaml, .csv, .tsv), or if it has another ending or a folder in it and is
-        there; or else words for :meth:`parse`.
-        A benchmark or dataset means the first name of each class; "ade20k_847:all" means all names,
-        of which the best counts, and "ade20k_847:mean" all with their embeddings averaged.
+        there; or else words for :meth:`parse`. A benchmark or dataset means the first name of each
+        class; "ade20k_847:all" all names, of which the best counts; ":mean" their mean embedding.
 
         Args:
             words: a Vocabulary, returned as it is if nothing changes, such a string, a path, a

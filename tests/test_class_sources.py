@@ -131,6 +131,9 @@ def test_lines_whose_numbers_are_part_of_the_names(tmp_path):
     assert read(tmp_path, "words.txt", "\n".join(names)).class_names == tuple(names)
     names = ["class 1", "class 2"]
     assert read(tmp_path, "words.txt", "\n".join(names)).class_names == tuple(names)
+    names = ["thing 1|object 1", "thing 2|object 2"]
+    classes = (("thing 1", "object 1"), ("thing 2", "object 2"))
+    assert read(tmp_path, "words.txt", "\n".join(names)).classes == classes
     assert read(tmp_path, "words.txt", "747 jet\n").class_names == ("747 jet",)
 
 
