@@ -20,7 +20,7 @@ from fgaseg_d2.config import add_fgaseg_config
 from fgaseg_d2.config_bases import ConfigFiles, is_below
 from fgaseg_d2.config_checks import check_keys, check_values
 from fgaseg_d2.config_effects import Use, warn, without_effect
-from fgaseg_d2.config_values import leaves
+from fgaseg_d2.config_values import RULES, leaves
 from fgaseg_d2.nesting import MAX_DEPTH, check_depth
 from fgaseg_d2.wording import few, in_one_line, shown
 from fgaseg_d2.yaml_files import MAX_NODES, MAX_YAML_BYTES
@@ -160,7 +160,7 @@ def read_config(
 
 
 def _merge_file(cfg: CfgNode, path: Path) -> list[str]:
-    """Set the keys of a file and its bases; returns those that the package did not write."""
+    """Set the keys of a file and its bases; returns those that a person wrote."""
     files = ConfigFiles()
     content = files.read(path)
     try:
@@ -168,12 +168,14 @@ def _merge_file(cfg: CfgNode, path: Path) -> list[str]:
             _set(cfg, key, value)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return [
-        key
-        for file, own in files.contents.items()
-        if not is_below(file, config_folder())
-        for key, _ in leaves(own)
-    ]
+    written: list[str] = []
+    for file, own in files.contents.items():
+        keys = [key for key, _ in leaves(own)]
+        # A file with most keys is what a run has left behind (config.yaml), not somebody's choice.
+        record = len(RULES.keys() & set(keys)) > len(RULES) / 2
+        if not record and not is_below(file, config_folder()):
+            written += keys
+    return written
 
 
 def _merge_opts(cfg: CfgNode, opts: list[Any]) -> list[str]:

@@ -115,6 +115,14 @@ def test_keys_of_a_file_of_ones_own_are_told_and_bundled_ones_are_not(tmp_path):
         assert warnings_of(lambda name=name: load_config(name, weights="")) == []
 
 
+def test_the_record_of_a_run_is_no_choice_of_anybody(tmp_path):
+    record = tmp_path / "config.yaml"
+    record.write_text(load_config("tiny", weights="").dump())
+    assert warnings_of(lambda: load_config(record)) == []
+    found = warnings_of(lambda: load_config(record, ["TEST.AUG.FLIP", True]))
+    assert len(found) == 1
+
+
 def test_a_trainer_tells_keys_that_nothing_reads(tmp_path):
     training.register_blocks(tmp_path)
     cfg = training.training_config(tmp_path, "MODEL.RPN.NMS_THRESH", 0.5)

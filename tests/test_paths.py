@@ -19,6 +19,7 @@ from fgaseg_d2.evaluation.predictions import read_index
 from fgaseg_d2.evaluation.truth import read_unseen_classes
 from fgaseg_d2.modeling.clip.loading import load_clip
 from fgaseg_d2.modeling.clip.templates import resolve_templates
+from fgaseg_d2.modeling.clip.text_cache import TextCache
 from tests.conftest import ROOT, build_small, config, tool
 from tests.engine import training
 
@@ -105,6 +106,11 @@ def test_datasets_of_an_environment_variable(home, monkeypatch):
         monkeypatch.delenv("DETECTRON2_DATASETS")
         register_storybook()
         register_benchmarks()
+
+
+def test_caches(home, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", "~/cache")
+    assert TextCache(1).folder == home / "cache" / "fgaseg_d2" / "text"
 
 
 def test_datasets_of_ones_own(home):

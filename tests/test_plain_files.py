@@ -6,10 +6,15 @@ import pytest
 import yaml
 
 from fgaseg_d2.config_files import load_config
+from fgaseg_d2.data.preparation.context_json import ContextJson
+from fgaseg_d2.data.storybook.dataset import INFO_NAME, Settings
 from fgaseg_d2.evaluation.predictions import read_index
 from fgaseg_d2.json_files import parse_json
+from fgaseg_d2.modeling.clip.loading import load_clip
 from fgaseg_d2.nesting import MAX_DEPTH, check_depth
+from fgaseg_d2.parity.manifest import read_manifest
 from fgaseg_d2.studies.definition import load_study
+from fgaseg_d2.studies.settings import read_settings
 from fgaseg_d2.wording import in_one_line, shown
 from fgaseg_d2.yaml_files import parse_yaml, read_yaml
 from tests.conftest import ROOT
@@ -99,19 +104,35 @@ def test_json_of_brackets(text):
         parse_json(text)
 
 
-def read_predictions(folder: Path):
-    return read_index(folder)
+READERS = {
+    "predictions.json": lambda path: read_index(path.parent),
+    "manifest_a.json": read_manifest,
+    "runs/settings.json": lambda path: read_settings(path.parent.parent),
+    "Own-ViT.json": lambda path: load_clip(str(path), ""),
+    "trainval.json": ContextJson,
+    INFO_NAME: lambda path: Settings.read(path.parent),
+}
 
 
-@pytest.mark.parametrize(
-    ("reader", "name"),
-    [(read_predictions, "predictions.json")],
-)
-def test_readers_of_json_refuse_brackets_in_one_line(reader, name, tmp_path):
-    (tmp_path / name).write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="levels") as caught:
-        reader(tmp_path)
-    assert name in str(caught.value) and one_line(caught.value)
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 70 + "]" * 70])
+@pytest.mark.parametrize("name", READERS)
+def test_readers_of_json_refuse_brackets_in_one_line(name, text, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match="64 levels") as caught:
+        READERS[name](path)
+    assert path.name in str(caught.value) and one_line(caught.value, 600)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"embed_dim": 8}', "{"])
+def test_a_clip_of_ones_own_that_open_clip_would_pass_over(text, tmp_path):
+    (tmp_path / "Own-ViT.json").write_text(text)
+    with pytest.raises(
+        ValueError, match="Own-ViT.json: expected an open_clip model conf"
+    ) as caught:
+        load_clip(str(tmp_path / "Own-ViT.json"), "")
+    assert one_line(caught.value)
 
 
 def test_values_of_a_caller_are_bounded():

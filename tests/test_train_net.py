@@ -117,6 +117,15 @@ HERE = ("DATASETS.TRAIN", "('storybook_train',)")
         ([*SMALL, "--eval-only", "DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
         ([*SMALL, "--import", "no_such_file.py"], "no_such_file.py: there is no such file"),
         ([*SMALL, "--import", "no_such_module_at_all"], "no_such_module_at_all"),
+        ([*SMALL, "--import", "."], "--import '.': expected the name of a module"),
+        ([*SMALL, "--import", ""], "--import '': expected the name of a module"),
+        ([*SMALL, "--import", "a..b"], "--import 'a..b': expected the name of a module"),
+        ([*SMALL, "--import", "docs"], "a folder without __init__.py"),
+        ([*SMALL, *HERE, "SOLVER.MAX_ITER", "0"], "expected SOLVER.MAX_ITER to be a whole number"),
+        ([*SMALL, *HERE, "SOLVER.CHECKPOINT_PERIOD", "0"], "expected SOLVER.CHECKPOINT_PERIOD"),
+        ([*SMALL, *HERE, "INPUT.CROP.SIZE", "[64]"], "expected INPUT.CROP.SIZE to be 2 values"),
+        ([*SMALL, *HERE, "MODEL.META_ARCHITECTURE", "FGAsegg"], "expected MODEL.META_ARCHITECTURE"),
+        ([*SMALL, *HERE, "DATASETS.TRAIN", "(5,)"], "expected DATASETS.TRAIN to be a list"),
         ([*SMALL, "--num-gpus", "0"], "expected --num-gpus"),
         ([*SMALL, "--num-machines", "2"], "expected --dist-url"),
     ],
@@ -126,6 +135,22 @@ def test_bad_command_lines_end_with_one_line(monkeypatch, capsys, tmp_path, argu
     assert code == 1
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and message in lines[0], err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import os\n1 / 0\n", "ZeroDivisionError in {path}, line 2 (division by zero)"),
+        ("a = (\n", "SyntaxError in {path}, line 1"),
+        ("import no_such_thing\n", "No module named 'no_such_thing'"),
+        ("raise SystemError('broken')\n", "SystemError in {path}, line 1 (broken)"),
+    ],
+)
+def test_a_module_that_fails_is_one_line(monkeypatch, capsys, tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    code, err = call(monkeypatch, capsys, *SMALL, "--import", path, "OUTPUT_DIR", tmp_path)
+    assert code == 1 and err.count("\n") == 1 and message.format(path=path) in err
 
 
 @pytest.mark.parametrize("flags", [["--eval-only"], []])
