@@ -53,10 +53,12 @@ def judge_return(code: int | None, output: str) -> Outcome:
         return Outcome(WORKS, "")
     if code not in (1, 2):
         return Outcome(MESSAGE, f"exit code {code}")
-    line = _last_line(output)
-    if not line.startswith("error: "):
-        return Outcome(MESSAGE, f"exit code {code}, but the last line is no error: {line[:300]!r}")
-    return judge_message(line.removeprefix("error: "))
+    # A summary may follow.
+    errors = [line for line in _lines(output) if line.startswith("error: ")]
+    if not errors:
+        return Outcome(MESSAGE, f"exit code {code}, but no line is an error: {output[-300:]!r}")
+    judged = [judge_message(line.removeprefix("error: ")) for line in errors]
+    return next((one for one in judged if not one.good), judged[-1])
 
 
 def judge_error(error: BaseException, output: str) -> Outcome:
@@ -88,7 +90,10 @@ def judge_message(text: str) -> Outcome:
     return Outcome(REFUSED, text)
 
 
+def _lines(output: str) -> list[str]:
+    """What stands in each line, without the progress bars that it was written over."""
+    return [line.rpartition("\r")[2] for line in output.rstrip().split("\n")]
+
+
 def _last_line(output: str) -> str:
-    """The last line, without the progress bar that it was written over."""
-    lines = output.strip().splitlines() or [""]
-    return lines[-1].rpartition("\r")[2]
+    return _lines(output)[-1]
