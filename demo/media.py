@@ -98,10 +98,10 @@ def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
 
 
 def _expand(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(pattern))
+    if os.path.isfile(path):
         return [path]
-    if path.is_dir():
+    if os.path.isdir(path):
         known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in known]
         wanted = "a folder with pictures or videos"

@@ -19,7 +19,7 @@ from fgaseg_d2.class_lists import (
 )
 from fgaseg_d2.class_structures import read_json, read_yaml
 from fgaseg_d2.class_tables import cells, read_lines, read_table, without_numbers, without_quotes
-from fgaseg_d2.regular_files import require_file
+from fgaseg_d2.regular_files import home_path, require_file
 
 _TEXT, _JSON, _YAML, _TABLE = (".txt",), (".json",), (".yaml", ".yml"), (".csv", ".tsv")
 # Longer ones first: the mark of UTF-32 begins as that of UTF-16.
@@ -87,7 +87,7 @@ def read_class_file(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
         FileNotFoundError: no such file.
         ValueError: not a class list; the message begins with the path.
     """
-    path = Path(path).expanduser()
+    path = home_path(path)
     require_file(path, "a file with a class list")
     try:
         classes = _parse(_read_text(path), path.suffix.lower())

@@ -22,6 +22,7 @@ from fgaseg_d2.config_checks import check_keys, check_values
 from fgaseg_d2.config_effects import Use, warn, without_effect
 from fgaseg_d2.config_values import RULES, leaves
 from fgaseg_d2.nesting import MAX_DEPTH, check_depth
+from fgaseg_d2.regular_files import home_path, is_file
 from fgaseg_d2.wording import few, in_one_line, shown
 from fgaseg_d2.yaml_files import MAX_NODES, MAX_YAML_BYTES
 
@@ -46,8 +47,8 @@ def find_config(name_or_path: str | os.PathLike[str]) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = home_path(name_or_path)
+    if is_file(path):
         return path
     folder = config_folder()
     bundled = {
@@ -267,7 +268,7 @@ def _expand_paths(cfg: CfgNode) -> None:
 
 def _check_weights(weights: str) -> None:
     check_address(weights)
-    if weights and "://" not in weights and not Path(weights).is_file():
+    if weights and "://" not in weights and not is_file(weights):
         raise FileNotFoundError(
             f"expected a file with weights at {shown(weights, 200)}, got nothing; check the path, "
             'or give "" for random weights'

@@ -21,7 +21,7 @@ from fgaseg_d2.file_errors import ReadError, WriteError, reading, write_error, w
 from fgaseg_d2.orientation import UPRIGHT, load_upright
 from fgaseg_d2.partial_files import partial_file, remove_leftovers, remove_leftovers_once
 from fgaseg_d2.picture_arrays import narrowed, rgb_array
-from fgaseg_d2.regular_files import require_file
+from fgaseg_d2.regular_files import home_path, require_file
 from fgaseg_d2.wording import in_one_line, plain, shown
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -63,7 +63,7 @@ def read_picture(
             f"{type(image).__name__}; convert it to one of these, a tensor 3 x H x W by "
             "tensor.permute(1, 2, 0).cpu().numpy()"
         )
-    path = require_file(Path(image).expanduser(), "a picture")
+    path = require_file(home_path(image), "a picture")
     with pillow_errors("picture", path), Image.open(path) as opened:
         _tell_frames(opened)
         return load_upright(opened, _read_pil)

@@ -38,6 +38,11 @@ def require_file(path: str | os.PathLike[str], what: str, advice: str = "check t
     return Path(path)
 
 
+def home_path(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder for ``~``; ``~name`` stays where nobody is called so."""
+    return Path(os.path.expanduser(path))
+
+
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether a regular file is there.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgaseg_d2.files import write_image, write_json
+from fgaseg_d2.regular_files import home_path
 from fgaseg_d2.visualization import draw_overlay
 from fgaseg_d2.vocabulary import Vocabulary
 
@@ -110,7 +111,7 @@ def output_paths(
     folder: str | os.PathLike[str], stem: str, overlay_suffix: str = ".png"
 ) -> dict[str, Path]:
     """Paths that :meth:`Segmentation.save` writes, by kind."""
-    folder = Path(folder).expanduser()
+    folder = home_path(folder)
     return {
         "overlay": folder / f"{stem}_overlay{overlay_suffix}",
         "labels": folder / f"{stem}_labels.png",

@@ -7,6 +7,8 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from fgaseg_d2.regular_files import home_path
+
 
 def datasets_root(root: str | os.PathLike | None = None) -> Path:
     """The folder of all datasets.
@@ -16,7 +18,7 @@ def datasets_root(root: str | os.PathLike | None = None) -> Path:
             if it is not set. ``~`` is the home folder.
     """
     folder = os.environ.get("DETECTRON2_DATASETS", "datasets") if root is None else root
-    return Path(folder).expanduser()
+    return home_path(folder)
 
 
 def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:

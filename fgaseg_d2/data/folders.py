@@ -17,6 +17,7 @@ from fgaseg_d2.data.catalog import replace_dataset
 from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
 from fgaseg_d2.data.pairs import few, paired_files
 from fgaseg_d2.metadata_words import first_names
+from fgaseg_d2.regular_files import home_path
 from fgaseg_d2.visualization import class_colors
 from fgaseg_d2.vocabulary import Vocabulary
 from fgaseg_d2.wording import shown
@@ -160,4 +161,4 @@ def _checked_name(name: Any) -> str:
 def _folder(path: Any, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ValueError(f"expected the path of a folder for {what}, got {shown(path)}")
-    return Path(path).expanduser()
+    return home_path(path)

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -136,7 +136,13 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
             f"expected TEST.MAX_PICTURES of 0 (all pictures of a test set) or more, got {most}"
         )
     require_registered(dataset_name)
-    records = list(DatasetCatalog.get(dataset_name))
+    records = DatasetCatalog.get(dataset_name)
+    if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
+        raise ValueError(
+            f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
+            f"records, got {shown(records)}; correct it"
+        )
+    records = list(records)
     if not records:
         raise ValueError(
             f"dataset {shown(dataset_name)} is empty; check the folders it was made from"

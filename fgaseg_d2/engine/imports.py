@@ -4,10 +4,9 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from pathlib import Path
 from types import ModuleType
 
-from fgaseg_d2.regular_files import kind_of_file
+from fgaseg_d2.regular_files import home_path, kind_of_file
 from fgaseg_d2.wording import shown
 
 
@@ -26,7 +25,7 @@ def import_user_module(name_or_file: str) -> ModuleType:
     """
     if not name_or_file.endswith(".py"):
         return _by_name(name_or_file)
-    path = Path(name_or_file).expanduser().resolve()
+    path = home_path(name_or_file).resolve()
     if (found := kind_of_file(path)) != "a file":
         found = "there is no such file" if found == "nothing" else f"this is {found}, no file"
         raise FileNotFoundError(f"--import {name_or_file}: {found}")

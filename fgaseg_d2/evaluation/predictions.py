@@ -19,6 +19,8 @@ from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.file_errors import writing
 from fgaseg_d2.files import prepare_folder, write_image, write_json
 from fgaseg_d2.json_files import read_json
+from fgaseg_d2.regular_files import home_path, is_file
+from fgaseg_d2.wording import plain
 
 INDEX = "predictions.json"
 # What the index holds at the least, beside a "prediction" and the "truth" of each of its files.
@@ -136,12 +138,12 @@ def read_index(folder: str | Path) -> SavedPredictions:
         FileNotFoundError: no folder or no index.
         ValueError: the index is damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = home_path(folder)
     path = folder / INDEX
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(
-            f"expected {path}, which ends a run with TEST.SAVE_PREDICTIONS True, got nothing; for "
-            "label maps of another program say what they are scored against (--dataset or --truth)"
+            f"expected {plain(path, 200)}, which ends a run with TEST.SAVE_PREDICTIONS True, got "
+            "nothing; for label maps of another program say what they are scored against (--dataset or --truth)"
         )
     try:
         index = _checked_index(read_json(path))
@@ -199,7 +201,7 @@ def label_files(folder: str | Path) -> dict[str, Path]:
         FileNotFoundError: no such folder, or an empty one.
         ValueError: two files that differ in their ending only.
     """
-    folder = Path(folder).expanduser()
+    folder = home_path(folder)
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() not in _LABEL_ENDINGS or path.name.startswith("."):

@@ -24,7 +24,7 @@ from fgaseg_d2.evaluation.predictions import (
 from fgaseg_d2.evaluation.report import Evaluation
 from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
 from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.regular_files import kind_of_file
+from fgaseg_d2.regular_files import home_path, is_file, kind_of_file
 from fgaseg_d2.vocabulary import Vocabulary
 from fgaseg_d2.wording import few
 
@@ -74,8 +74,8 @@ def match_files(folder: str | Path, truth: GroundTruth) -> SavedPredictions:
         FileNotFoundError: no such folder, or a picture without a prediction.
         ValueError: several files for one picture, or several pictures of one name.
     """
-    folder = Path(folder).expanduser()
-    if (folder / INDEX).is_file():
+    folder = home_path(folder)
+    if is_file(folder / INDEX):
         saved = read_index(folder)
         if saved.files.keys() == truth.files.keys():
             return SavedPredictions(saved.files, truth, len(truth.files), saved.run, saved.surplus)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fgaseg_d2.config_files import config_folder, find_config
+from fgaseg_d2.regular_files import home_path, is_file
 from fgaseg_d2.wording import shown
 from fgaseg_d2.yaml_files import read_yaml
 
@@ -92,7 +93,7 @@ def load_study(name_or_path: str) -> Study:
         FileNotFoundError: no such study or file, or a configuration that it names.
         ValueError: the file does not define a study.
     """
-    path = Path(name_or_path).expanduser()
+    path = home_path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         names = study_names()
         if name_or_path not in names:
@@ -100,12 +101,13 @@ def load_study(name_or_path: str) -> Study:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise FileNotFoundError(
                 f"unknown study {shown(name_or_path)}; {hint}expected one of {', '.join(names)}, "
-                "or a "
-                "YAML file"
+                "or a YAML file"
             )
         path = _folder() / f"{name_or_path}.yaml"
-    elif not path.is_file():
-        raise FileNotFoundError(f"expected the YAML file of a study at {path}, got nothing")
+    elif not is_file(path):
+        raise FileNotFoundError(
+            f"expected the YAML file of a study at {shown(path, 200)}, got nothing; check the path"
+        )
     try:
         return _study(path, read_yaml(path))
     except (ValueError, FileNotFoundError) as error:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bad_inputs.case import Case, Draw
-from bad_inputs.checkpoints import Program, saved, strange_tensor
+from bad_inputs.checkpoint_contents import Program, strange_tensor
+from bad_inputs.checkpoint_doors import saved
 from bad_inputs.doors import assert_finite
 from bad_inputs.material import open_clip_state
 from bad_inputs.mutations import cut, damaged

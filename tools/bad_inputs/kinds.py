@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bad_inputs import (
+    checkpoint_contents,
     checkpoints,
     clip_files,
     command_lines,
@@ -24,7 +25,7 @@ from bad_inputs.case import Case, Draw, Recipes, draw_case
 from bad_inputs.material import Material
 
 KINDS: dict[str, Recipes] = {
-    "checkpoint": {**checkpoints.RECIPES, **clip_files.RECIPES},
+    "checkpoint": {**checkpoints.RECIPES, **checkpoint_contents.RECIPES, **clip_files.RECIPES},
     "configuration": configurations.RECIPES,
     "picture": pictures.RECIPES,
     "label": labels.RECIPES,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fgaseg_d2.file_errors import reading
 from fgaseg_d2.json_files import read_json
+from fgaseg_d2.regular_files import home_path
 from fgaseg_d2.wording import shown
 
 from .canvas import check_sides
@@ -168,7 +169,7 @@ def split_folder(root: str | os.PathLike, split: str) -> Path:
         ValueError: There is no such split.
     """
     _check_split(split)
-    return Path(root).expanduser() / "storybook" / split
+    return home_path(root) / "storybook" / split
 
 
 def scene_seed(split: str, index: int, seed: int = 0) -> int:

@@ -15,8 +15,9 @@ from ...checkpoint_files import locate_checkpoint
 from ...checkpoint_formats import UnreadableFileError
 from ...downloads import set_aside
 from ...json_files import read_json
+from ...regular_files import home_path, is_file
 from ...weight_checks import check_values
-from ...wording import plain
+from ...wording import plain, shown
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear
 from .weight_files import load_weights
@@ -48,7 +49,7 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
     name, pretrained = _resolve_name(name), os.path.expanduser(pretrained)
     if not pretrained:
         clip = _create(name)
-    elif "://" in pretrained or Path(pretrained).is_file():
+    elif "://" in pretrained or is_file(pretrained):
         clip = _from_file(name, pretrained)
     else:
         _check_tag(name, pretrained)
@@ -169,11 +170,11 @@ def split_attention(clip: nn.Module) -> None:
 def _resolve_name(name: str) -> str:
     """Register a configuration file under its stem; check a name against those known."""
     if name.endswith(".json"):
-        path = Path(name).expanduser()
-        if not path.is_file():
+        path = home_path(name)
+        if not is_file(path):
             raise FileNotFoundError(
-                f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got {name}, "
-                "which is not a file; check the path."
+                f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got "
+                f"{plain(name)}, which is not a file; check the path."
             )
         _check_model_config(path)
         open_clip.add_model_config(path)
@@ -183,7 +184,7 @@ def _resolve_name(name: str) -> str:
         near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "see open_clip.list_models"
         raise ValueError(
             f"expected MODEL.CLIP.NAME to be a model that open_clip knows or a .json file, "
-            f"got '{name}'; did you mean: {near}?"
+            f"got {shown(name)}; did you mean: {near}?"
         )
     return name
 

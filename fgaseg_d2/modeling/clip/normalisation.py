@@ -9,6 +9,7 @@ import open_clip
 from detectron2.config import CfgNode
 
 from ...json_files import read_json
+from ...regular_files import is_file
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _published(name: str, pretrained: str) -> Mapping[str, Any]:
     if not pretrained:
         return {}
     beside = Path(pretrained).parent / _CONFIG_FILE
-    if not Path(pretrained).is_file():
+    if not is_file(pretrained):
         name = Path(name).stem if name.endswith(".json") else name
         return open_clip.get_pretrained_cfg(name, pretrained)
     try:

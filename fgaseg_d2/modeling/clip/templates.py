@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from ...file_errors import reading
+from ...regular_files import home_path, is_file
+from ...wording import plain, shown
+
 SINGLE = ("A photo of a {} in the scene",)
 
 
@@ -25,17 +29,29 @@ def resolve_templates(value: str) -> tuple[str, ...]:
     if "{}" in value:
         templates = (value,)
     else:
-        path = Path(value).expanduser()
-        if not path.is_file():
+        path = home_path(value)
+        if not is_file(path):
             raise FileNotFoundError(
                 "expected MODEL.FGASEG.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
-                f"with '{{}}' or a text file, got '{value}', which is none of them."
+                f"with '{{}}' or a text file, got {shown(value)}, which is none of them."
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _lines(path)
         templates = tuple(line.strip() for line in lines if line.strip())
     for template in templates:
         if template.count("{}") != 1:
-            raise ValueError(f"expected a prompt template with one '{{}}', got '{template}'.")
+            raise ValueError(f"expected a prompt template with one '{{}}', got {shown(template)}.")
     if not templates:
-        raise ValueError(f"expected at least one prompt template, got an empty file: {value}.")
+        raise ValueError(f"expected at least one prompt template, got an empty {plain(value)}.")
     return templates
+
+
+def _lines(path: Path) -> list[str]:
+    with reading(path, "prompt templates"):
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected prompt templates as UTF-8 text in {shown(path, 200)}, got other bytes; save "
+            "it as UTF-8"
+        ) from error
