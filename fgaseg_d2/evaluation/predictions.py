@@ -143,7 +143,8 @@ def read_index(folder: str | Path) -> SavedPredictions:
     if not is_file(path):
         raise FileNotFoundError(
             f"expected {plain(path, 200)}, which ends a run with TEST.SAVE_PREDICTIONS True, got "
-            "nothing; for label maps of another program say what they are scored against (--dataset or --truth)"
+            "nothing; for label maps of another program say what they are scored against "
+            "(--dataset or --truth)"
         )
     try:
         index = _checked_index(read_json(path))

@@ -27,7 +27,7 @@ def _read(path: str) -> None:
         assert isinstance(value, Tensor), f"{name} is {type(value).__name__}"
 
 
-def checkpointcheckpoint_door(draw: Draw, path: Path | str) -> Callable[[], int | None]:
+def checkpoint_door(draw: Draw, path: Path | str) -> Callable[[], int | None]:
     """One of the doors that take a checkpoint."""
     path = str(path)
     return draw.rng.choice(

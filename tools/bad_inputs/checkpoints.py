@@ -36,7 +36,7 @@ def damaged_safetensors(draw: Draw) -> Case:
     data = safetensors.torch.save(draw.material.small_state)
     (length,) = struct.unpack("<Q", data[:8])
     end = draw.rng.choice((8, 8 + length, 8 + length, len(data)))
-    return _file(
+    return file_case(
         draw, "model.safetensors", damaged(draw.rng, data, 0, end), f"damage up to byte {end}"
     )
 
