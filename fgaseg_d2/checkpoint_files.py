@@ -147,12 +147,13 @@ def write_checkpoint(
         raise ValueError(f"expected a name that ends in .safetensors or .pth, got {path}.")
     tensors = {name: _alone(tensor.detach().cpu()) for name, tensor in state.items()}
     with atomic_path(path, elsewhere) as temporary:
-        if ending == ".safetensors":
-            safetensors.torch.save_file(tensors, temporary)
-            return
-        # Into a file of ours, because with a path torch.save does not say why it failed.
+        # Into a file of ours: with a path torch.save does not say why it failed, and safetensors
+        # writes to a file of its own, which a kill would leave.
         with temporary.open("wb") as file:
-            torch.save({"model": tensors}, file)
+            if ending == ".pth":
+                torch.save({"model": tensors}, file)
+            else:
+                file.write(safetensors.torch.save(tensors))
 
 
 def _alone(tensor: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +28,6 @@ _REMEDIES = {
     errno.ELOOP: "mend the links",
 }
 _OTHER_REMEDY = "check the disk"
-# In the message of a library written in Rust.
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class FileError(OSError):
@@ -86,7 +83,7 @@ def writing(
         verb: what cannot be done.
 
     Raises:
-        WriteError: instead of OSError, and of what torch and safetensors make of one.
+        WriteError: instead of OSError, and of what torch makes of one.
     """
     try:
         yield
@@ -186,8 +183,7 @@ def _system_code(error: Exception) -> int | None:
     # torch makes of what a file raises an error about the length of an archive.
     if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
         return error.__context__.errno
-    found = _RUST_ERROR.search(str(error))
-    return int(found[1]) if found else None
+    return None
 
 
 def _concerns(error: Exception, path: Path) -> bool:

@@ -35,11 +35,8 @@ def partial_file(path: Path) -> Iterator[Path]:
     _being_written.add(token)
     try:
         descriptor, temporary = _begin(path)
-        mode = temporary.stat().st_mode
         try:
             yield temporary
-            # A writer may have put a file of its own in the place, which others cannot read.
-            temporary.chmod(mode)
             temporary.replace(path)
         finally:
             # After success there is nothing left to remove. The lock goes last.

@@ -27,6 +27,7 @@ from fgaseg_d2.parity.manifest import read_manifest
 from tests import datasets
 from tests.conftest import config, tool
 from tests.engine.test_testing import KnowingTrainer, Painter, evaluation_config
+from tests.processes import PATIENCE
 
 ODD = os.fsdecode(b"caf\xe9")  # Latin 1; as UTF-8 this is no text
 
@@ -39,7 +40,7 @@ def never_waits():
         raise TimeoutError("waited for a writer")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(200)
+    signal.alarm(PATIENCE)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

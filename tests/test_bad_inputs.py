@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from detectron2.config import CfgNode
 from PIL import Image
 
 from tests.conftest import tool
+from tests.processes import PATIENCE, alive, wait_until
 
 program = tool("try_bad_inputs")
 
@@ -81,7 +81,7 @@ def test_what_is_no_answer_is_noticed(door, verdict, note, tmp_path):
     limits = Limits(processor_seconds=2, wall_seconds=10, memory=200, address_space=2048)
     # What computes has time to reach its bound, whatever else the machine does.
     if verdict != "hang" or door is compute_for_ever:
-        limits = Limits(**(vars(limits) | {"wall_seconds": 600}))
+        limits = Limits(**(vars(limits) | {"wall_seconds": PATIENCE}))
     tried = try_input(lambda folder: Case("a case", door), tmp_path / "one", limits)
     assert tried.text == "a case"
     assert tried.outcome.verdict == verdict, tried
@@ -114,16 +114,7 @@ def test_each_input_has_a_folder_of_its_own_and_leaves_no_process(tmp_path):
     tried = try_input(lambda folder: Case("", door), tmp_path / "one", Limits())
     assert tried.outcome.verdict == "works", tried.output
     left = int((tmp_path / "process").read_text())
-    for _ in range(1000):
-        if not os.path.exists(f"/proc/{left}") or _is_zombie(left):
-            return
-        time.sleep(0.01)
-    pytest.fail("a process was left behind")
-
-
-def _is_zombie(process):
-    with open(f"/proc/{process}/stat") as stream:
-        return stream.read().rpartition(")")[2].split()[0] == "Z"
+    wait_until(lambda: not alive(left))
 
 
 def test_a_failure_is_told_with_the_command_that_repeats_it():

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
+from fgaseg_d2.checkpoint_files import write_checkpoint
 from fgaseg_d2.data import parallel
 from fgaseg_d2.files import atomic_path, prepare_folder, write_json
 from fgaseg_d2.partial_files import PARTIAL, remove_leftovers
@@ -216,6 +218,23 @@ def test_workers_of_a_killed_process_end_their_files(tmp_path):
     _STOPPED.set()
     wait_until(lambda: not any(alive(pid) for pid in workers))
     assert sorted(os.listdir(tmp_path)) == ["1.bin", "2.bin"]
+
+
+def write_for_long(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    while True:
+        write_checkpoint(folder / name, tensors)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_what_a_kill_leaves_of_a_checkpoint_goes_with_the_next_run(tmp_path, name):
+    tensors = {str(number): torch.zeros(1_000_000) for number in range(10)}
+    process = fork.Process(target=write_for_long, args=(tmp_path, name, tensors))
+    process.start()
+    wait_until(lambda: {*os.listdir(tmp_path)} - {name})
+    process.kill()
+    process.join()
+    prepare_folder(tmp_path)
+    assert {*os.listdir(tmp_path)} <= {name}
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):

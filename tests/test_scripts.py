@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from tests.conftest import ROOT
+from tests.processes import PATIENCE
 
 TRAIN = "tools/train_storybook.sh"
 SCRIPTS = (TRAIN, ".ci/run")
@@ -31,7 +32,7 @@ def run(script, *arguments, path, **variables):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -165,6 +165,13 @@ def test_below_a_device(call, program):
     assert sorted(os.listdir("/dev")) == before
 
 
+def test_what_a_killed_training_left_goes_with_the_next(call, place):
+    place.mkdir()
+    (place / ".partial-0a1b2c3d.pth").write_bytes(b"half a checkpoint")
+    assert call("train", place)[0] == 0
+    assert (place / "model_final.pth").is_file() and not list(place.glob(".partial-*"))
+
+
 def test_prepared_datasets_that_cannot_be_written(call, place):
     place.mkdir()
     write_raw("ade20k_847", place)

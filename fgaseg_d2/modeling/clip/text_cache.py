@@ -76,10 +76,11 @@ class TextCache:
         try:
             if (stat := _stat(path)) and _is_foreign(stat):
                 return
+            content = safetensors.torch.save({_NAME: embeddings.cpu().contiguous()})
             with atomic_path(path, "another cache folder ($FVCORE_CACHE)") as temporary:
-                safetensors.torch.save_file({_NAME: embeddings.cpu().contiguous()}, temporary)
+                temporary.write_bytes(content)
             self._trim()
-        except (OSError, safetensors.SafetensorError) as error:
+        except OSError as error:
             logger.warning("Could not keep text embeddings: %s.", error)
 
     def _path(self, key: str) -> Path:
