@@ -230,6 +230,10 @@ def _run(args: argparse.Namespace) -> int:
         raise _StopError(str(error), 2) from error
     except ImportError as error:
         raise _StopError(str(error), 1) from error
+    except OSError as error:
+        raise _StopError(
+            f"cannot read {error.filename}: {error.strerror}; check the path and the permissions", 2
+        ) from error
     try:
         predictor, vocabulary = _prepare(args, sources)
     except (ValueError, OSError) as error:

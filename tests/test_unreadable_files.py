@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import train_net
 from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
 from fgaseg_d2.class_sources import read_class_file
 from fgaseg_d2.data.labels import read_label
@@ -17,7 +19,10 @@ from fgaseg_d2.data.storybook import write_dataset
 from fgaseg_d2.data.storybook.dataset import Settings
 from fgaseg_d2.evaluation.predictions import read_index
 from fgaseg_d2.files import read_image
+from fgaseg_d2.modeling.clip.loading import load_clip
 from fgaseg_d2.modeling.clip.text_cache import TextCache
+from tests.conftest import ROOT, tool
+from tests.demo_tools import RANDOM, in_process
 from tests.permissions import as_nobody, closed, open_folder
 
 
@@ -29,7 +34,7 @@ def folder():
 
 
 def picture(path):
-    Image.fromarray(np.zeros((4, 5), np.uint8)).save(path)
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(path, "PNG")
 
 
 def weights(path):
@@ -44,6 +49,7 @@ def index(path):
     path.write_text(json.dumps({"dataset": "a"}))
 
 
+CLIP = str(ROOT / "tests" / "data" / "clip" / "Small-ViT-8.json")
 READERS = [
     (read_image, "a.png", picture),
     (lambda path: read_label(str(path)), "a.png", picture),
@@ -52,6 +58,7 @@ READERS = [
     (lambda path: is_whole(path, 8), "a.png", picture),
     (lambda path: read_checkpoint(str(path)), "a.pth", weights),
     (lambda path: read_checkpoint(str(path)), "a.safetensors", weights),
+    (lambda path: load_clip(CLIP, str(path)), "a.pt", picture),
     (read_class_file, "a.txt", lambda path: path.write_text("cat\n")),
     (lambda path: Settings.read(path.parent), "dataset.json", settings),
     (lambda path: read_index(path.parent), "predictions.json", index),
@@ -69,6 +76,35 @@ def test_no_permission_is_said(folder, read, name, make, what):
     assert "Permission denied" in message and str(path) in message
     assert not any(word in message for word in ("damaged", "whole", "anew", "got nothing"))
     assert path.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize("program", ["demo", "view", "convert", "train"])
+def test_programs_say_it_in_one_line(folder, monkeypatch, capfd, program, what):
+    demo = in_process(monkeypatch, capfd)
+    monkeypatch.chdir(ROOT)
+    names = {"demo": "a.png", "view": "predictions.json", "convert": "a.pth", "train": "a.yaml"}
+    path = folder / names[program]
+    path.write_bytes(b"{}")
+    out = folder.parent / "out"
+    out.mkdir(mode=0o777)
+    out.chmod(0o777)
+    with closed(path if what == "file" else folder):
+        if program == "demo":
+            code = demo("--input", path, "--vocab", "cat", "--output", out, *RANDOM)
+            code, err = code[0], code[2]
+        elif program == "view":
+            code, err = tool("view_predictions").main([str(folder)]), capfd.readouterr().err
+        elif program == "convert":
+            words = [str(path), str(out / "b.pth")]
+            code, err = tool("convert_checkpoint").main(words), capfd.readouterr().err
+        else:
+            monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(path)])
+            code, err = train_net.main(), capfd.readouterr().err
+    assert code in (1, 2) and "Traceback" not in err and "[Errno" not in err, err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "Permission denied" in line and "; " in line and str(folder) in line
+    assert not any(word in line for word in ("damaged", "whole", "anew", "got nothing"))
 
 
 @pytest.mark.parametrize("read", [read_image, lambda path: read_checkpoint(str(path))])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...checkpoint_files import locate_checkpoint
 from ...checkpoint_formats import UnreadableFileError
 from ...downloads import set_aside
+from ...file_errors import ReadError, reading
 from ...json_files import read_json
 from ...regular_files import home_path, is_file
 from ...weight_checks import check_values
@@ -119,7 +120,10 @@ def _from_file(name: str, pretrained: str) -> nn.Module:
     path = locate_checkpoint(pretrained, "MODEL.CLIP.PRETRAINED")
     clip = _create(name)
     try:
-        quick_gelu = load_weights(clip, path)
+        with reading(path, "CLIP weights"):
+            quick_gelu = load_weights(clip, path)
+    except ReadError:
+        raise
     # Damaged bytes make the readers raise nearly anything.
     except Exception as error:
         if isinstance(error, UnreadableFileError) and path != pretrained:
