@@ -8,12 +8,11 @@ from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
-from fgaseg_d2.wording import shown
+from fgaseg_d2.wording import PATH, shown
 from fgaseg_d2.yaml_files import MAX_YAML_BYTES, decode_yaml, parse_yaml
 
 _BASE = "_BASE_"
 _MAX_FILES = 32
-_PATH_LENGTH = 200
 
 
 class ConfigFiles:
@@ -71,15 +70,13 @@ def _sections(path: str, above: tuple[str, ...]) -> dict[str, Any]:
     if "://" not in path and not os.path.isfile(path):
         found = "a folder" if os.path.isdir(path) else "nothing that is a file"
         where = f"{above[-1]}: expected its {_BASE} at" if above else "expected a file at"
-        raise FileNotFoundError(
-            f"{where} {shown(path, _PATH_LENGTH)}, got {found}; correct the path"
-        )
+        raise FileNotFoundError(f"{where} {shown(path, PATH)}, got {found}; correct the path")
     try:
         with PathManager.open(path, "rb") as file:
             text = decode_yaml(file.read(MAX_YAML_BYTES + 1))
     except OSError as error:
         raise OSError(
-            f"expected to read {shown(path, _PATH_LENGTH)}, got {error.strerror or error}; check "
+            f"expected to read {shown(path, PATH)}, got {error.strerror or error}; check "
             "the path and its permissions"
         ) from error
     except ValueError as error:

@@ -23,7 +23,7 @@ from fgaseg_d2.config_effects import Use, warn, without_effect
 from fgaseg_d2.config_values import RULES, leaves
 from fgaseg_d2.nesting import MAX_DEPTH, check_depth
 from fgaseg_d2.regular_files import home_path, is_file
-from fgaseg_d2.wording import few, in_one_line, shown
+from fgaseg_d2.wording import PATH, few, in_one_line, shown
 from fgaseg_d2.yaml_files import MAX_NODES, MAX_YAML_BYTES
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def find_config(name_or_path: str | os.PathLike[str]) -> Path:
     hint = f"did you mean {near[0]!r}?" if near else f"the names are {few(names, 10) or 'none'}"
     raise FileNotFoundError(
         "expected a YAML file or the name of a bundled configuration, got "
-        f"{shown(os.fspath(name_or_path), 200)}; {hint}"
+        f"{shown(os.fspath(name_or_path), PATH)}; {hint}"
     )
 
 
@@ -270,7 +270,7 @@ def _check_weights(weights: str) -> None:
     check_address(weights)
     if weights and "://" not in weights and not is_file(weights):
         raise FileNotFoundError(
-            f"expected a file with weights at {shown(weights, 200)}, got nothing; check the path, "
+            f"expected a file with weights at {shown(weights, PATH)}, got nothing; check the path, "
             'or give "" for random weights'
         )
 

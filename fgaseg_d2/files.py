@@ -22,7 +22,7 @@ from fgaseg_d2.orientation import UPRIGHT, load_upright
 from fgaseg_d2.partial_files import partial_file, remove_leftovers, remove_leftovers_once
 from fgaseg_d2.picture_arrays import narrowed, rgb_array
 from fgaseg_d2.regular_files import home_path, require_file
-from fgaseg_d2.wording import in_one_line, plain, shown
+from fgaseg_d2.wording import PATH, in_one_line, plain, shown
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -90,7 +90,7 @@ def pillow_errors(
         raise
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"expected a {what} that Pillow reads, got {shown(path, 200)}; {advice}"
+            f"expected a {what} that Pillow reads, got {shown(path, PATH)}; {advice}"
         ) from error
     except MemoryError:
         raise
@@ -98,7 +98,7 @@ def pillow_errors(
     except Exception as error:
         reason = in_one_line(str(error), 160) or type(error).__name__
         raise ValueError(
-            f"expected a whole {what} in {shown(path, 200)}, got an error ({reason}); {advice}"
+            f"expected a whole {what} in {shown(path, PATH)}, got an error ({reason}); {advice}"
         ) from error
 
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from fgaseg_d2.file_errors import reading
-from fgaseg_d2.wording import shown
+from fgaseg_d2.wording import PATH, shown
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -34,7 +34,7 @@ def require_file(path: str | os.PathLike[str], what: str, advice: str = "check t
     with reading(path):
         found = kind_of_file(path)
     if found != "a file":
-        raise FileNotFoundError(f"expected {what} at {shown(path, 200)}, got {found}; {advice}")
+        raise FileNotFoundError(f"expected {what} at {shown(path, PATH)}, got {found}; {advice}")
     return Path(path)
 
 

@@ -7,8 +7,9 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Characters of one value, and of a whole message.
+# Characters of one value, of a path, and of a whole message.
 _VALUE = 120
+PATH = 200
 MESSAGE = 400
 
 
@@ -37,13 +38,16 @@ def shown(value: Any, limit: int = _VALUE) -> str:
 
     Args:
         value: anything that a person gave. A path is written as text.
-        limit: characters.
+        limit: characters; :data:`PATH` for paths as text.
     """
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if isinstance(value, Mapping):
-        value = dict(value)
-    return in_one_line(_SHORT.repr(value), limit)
+        value, limit = os.fspath(value), max(limit, PATH)
+    if isinstance(value, str):
+        # Its repr is one line; the middle of a very long one is not even looked at.
+        return _cut(
+            repr(value if len(value) <= 2 * limit else value[:limit] + value[-limit:]), limit
+        )
+    return in_one_line(_SHORT.repr(dict(value) if isinstance(value, Mapping) else value), limit)
 
 
 def plain(text: Any, limit: int = 100) -> str:
@@ -69,7 +73,10 @@ def in_one_line(text: str, limit: int = MESSAGE) -> str:
         text: such as the message of an error.
         limit: characters.
     """
-    text = " ".join(text.split())
+    return _cut(" ".join(text.split()), limit)
+
+
+def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     # What went wrong stands first, what to do about it last.

@@ -176,7 +176,7 @@ def test_any_sequence_of_classes_will_do(records, classes):
         ["background", "crack\nhole"],
         [" ", "crack"],
     ],
-    ids=repr,
+    ids=lambda classes: type(classes).__name__,
 )
 def test_other_classes_are_an_error_that_names_the_dataset(records, classes):
     with (

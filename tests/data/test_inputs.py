@@ -31,6 +31,11 @@ OTHER = {
     "CROP.SIZE": ([8, 8],),
     "CROP.SINGLE_CATEGORY_MAX_AREA": (0.5,),
 }
+# What must change with a key.
+TOGETHER = {
+    "MIN_SIZE_TRAIN_SAMPLING": ("INPUT.MIN_SIZE_TRAIN", (192, 256)),
+    "CROP.TYPE": ("INPUT.CROP.SIZE", [0.9, 0.9]),
+}
 # Height x width; one is so narrow that the resizing would leave no row of it.
 SIZES = ((48, 64), (90, 31), (64, 64), (3, 400))
 
@@ -69,7 +74,8 @@ def test_every_key_of_input_is_tried():
 @pytest.mark.parametrize("key", OTHER)
 def test_predictor_evaluation_and_detectron2_see_the_same(key, tmp_path):
     for value in OTHER[key]:
-        cfg = small_config(f"INPUT.{key}", value, "MODEL.FGASEG.VOCABULARY", WORDS)
+        opts = (f"INPUT.{key}", value, *TOGETHER.get(key, ()))
+        cfg = small_config(*opts, "MODEL.FGASEG.VOCABULARY", WORDS)
         ours, theirs = OpenVocabPredictor(cfg), DefaultPredictor(cfg)
         for size in SIZES:
             image = picture(*size)

@@ -18,7 +18,7 @@ from fgaseg_d2.data.parallel import available_processors, each
 from fgaseg_d2.file_errors import FileError, writing
 from fgaseg_d2.files import atomic_path
 from fgaseg_d2.partial_files import remove_leftovers
-from fgaseg_d2.wording import shown
+from fgaseg_d2.wording import PATH, shown
 
 from .dataset import (
     INFO_NAME,
@@ -156,7 +156,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in (".jpg", ".jpeg", ".png"):
-        raise ValueError(f"expected a file ending in .jpg, .jpeg or .png, got {shown(path, 200)}")
+        raise ValueError(f"expected a file ending in .jpg, .jpeg or .png, got {shown(path, PATH)}")
     if pixels.ndim == 3:
         pixels = pixels[..., ::-1]  # OpenCV stores blue first
     lossless = suffix == ".png"
