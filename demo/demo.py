@@ -26,7 +26,7 @@ from command_line import Parser, let_threads_sleep, path  # noqa: E402 (beside t
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
-    from fgaseg_d2.predictor import OpenVocabPredictor
+    from fgaseg_d2.predict.predictor import OpenVocabPredictor
     from fgaseg_d2.vocabulary import Vocabulary
 
 _EPILOG = """\
@@ -154,8 +154,8 @@ def _check_output(folder: Path) -> None:
 
 def _make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
     """Build the model; without network it gets random weights, with a loud word about it."""
-    from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError
-    from fgaseg_d2.predictor import OpenVocabPredictor
+    from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
+    from fgaseg_d2.predict.predictor import OpenVocabPredictor
 
     pretrained = cfg.MODEL.CLIP.PRETRAINED
     if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
@@ -194,8 +194,8 @@ def _prepare(
     """Check the words and look at pictures, then build the model, which takes longer."""
     import first_looks
 
-    from fgaseg_d2.config_effects import PREDICTION
-    from fgaseg_d2.config_files import load_config
+    from fgaseg_d2.config.effects import PREDICTION
+    from fgaseg_d2.config.loading import load_config
     from fgaseg_d2.vocabulary import Vocabulary
 
     options = {

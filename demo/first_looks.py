@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import media
 import numpy as np
 
-from fgaseg_d2.cautions import Cautions, knows_drawings_only
-from fgaseg_d2.files import read_image
+from fgaseg_d2.io.files import read_image
+from fgaseg_d2.predict.cautions import Cautions, knows_drawings_only
 
 _LOOKED_AT = 8
 

@@ -55,7 +55,7 @@ class Source:
     def outputs(self, folder: Path) -> dict[str, Path]:
         """All files that may come of this source, by kind; a video has no "labels", "explain"."""
         # It imports PyTorch, and a path that is not there is reported before that.
-        from fgaseg_d2.segmentation import output_paths
+        from fgaseg_d2.predict.segmentation import output_paths
 
         paths = output_paths(folder, self.stem, self.overlay_suffix)
         if self.is_video:
@@ -121,7 +121,7 @@ def _file_for_opencv(path: Path) -> str:
         FileNotFoundError: no regular file; OpenCV would wait at a FIFO for ever.
         ValueError: as :func:`_name_for_opencv`.
     """
-    from fgaseg_d2.regular_files import require_file
+    from fgaseg_d2.io.regular_files import require_file
 
     return _name_for_opencv(require_file(path, "a video"))
 

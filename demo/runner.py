@@ -18,11 +18,11 @@ from messages import complain, say
 from tqdm import tqdm
 
 from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
-from fgaseg_d2.explanation import Explanation
-from fgaseg_d2.file_errors import ReadError, WriteError
-from fgaseg_d2.files import atomic_path, read_image, write_image, write_json
-from fgaseg_d2.predictor import OpenVocabPredictor
-from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.io.file_errors import ReadError, WriteError
+from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
+from fgaseg_d2.predict.explanation import Explanation
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
+from fgaseg_d2.predict.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
 
 # After one of these, writing the next result would fail as well.

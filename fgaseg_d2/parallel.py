@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 import cv2
 from tqdm import tqdm
 
-from fgaseg_d2.partial_files import when_written
+from .io.partial_files import when_written
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -46,8 +46,8 @@ def each(
     """Apply a function to every item, and show progress on standard error.
 
     Whatever ends the iteration early, an interruption from the keyboard as well, stops the
-    processes, in the middle of an item but not of a file that :func:`fgaseg_d2.files.atomic_path`
-    is writing; they also end when this process is killed.
+    processes, in the middle of an item but not of a file that
+    :func:`fgaseg_d2.io.files.atomic_path` is writing; they also end when this process is killed.
 
     Args:
         function: picklable; what it raises is raised here.

@@ -8,7 +8,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from fgaseg_d2.data.catalog import replace_dataset
+from fgaseg_d2.data.datasets.catalog import replace_dataset
 
 CLASSES = ("red block", "green block", "blue block", "grey block")
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.uint8)

@@ -14,7 +14,7 @@ import scipy.io
 from PIL import Image
 from pycocotools import mask as rle
 
-from fgaseg_d2.class_lists import read_benchmark
+from fgaseg_d2.vocabulary.parsing import read_benchmark
 
 Truth = dict[str, dict[str, np.ndarray]]
 

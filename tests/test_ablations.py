@@ -5,7 +5,7 @@ Table I compares methods; its two rows of FGAseg are vitb16_384.yaml and vitl14_
 
 import pytest
 
-from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config.loading import load_config
 from tests.conftest import ROOT, build_small
 
 FOLDER = ROOT / "configs" / "fgaseg" / "ablations"

@@ -13,15 +13,15 @@ from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.data.build import build_test_loader, build_train_loader
 from fgaseg_d2.data.checking import check_dataset
 from fgaseg_d2.data.labels import label_size, read_label
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.loaders import build_test_loader, build_train_loader
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from fgaseg_d2.data.preparation.raw_files import picture_size, read_ids, read_png
 from fgaseg_d2.engine import testing
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.files import read_image
+from fgaseg_d2.io.files import read_image
 from fgaseg_d2.parity.golden import read_golden
 from fgaseg_d2.parity.manifest import read_manifest
 from tests import datasets

@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from fgaseg_d2.catseg import is_added
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.reference_names import to_reference
+from fgaseg_d2.checkpoint.catseg import is_added
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.checkpoint.parameter_names import to_reference
 from tests.conftest import build_small
 
 WORDS = ["cat", "dog", "sky"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgaseg_d2.files import write_image
+from fgaseg_d2.io.files import write_image
 from fgaseg_d2.parity.golden import drawn_image, drawn_state, read_golden
 from tests.conftest import GOLDEN, ROOT
 from tests.demo_tools import in_process

@@ -8,12 +8,12 @@ import pytest
 import skimage
 from PIL import Image
 
-from fgaseg_d2.cautions import Cautions, knows_drawings_only
-from fgaseg_d2.data.storybook import draw_scene
-from fgaseg_d2.data.storybook.dataset import scene_seed
-from fgaseg_d2.files import read_image
-from fgaseg_d2.photographs import looks_like_photograph
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.io.files import read_image
+from fgaseg_d2.predict.cautions import Cautions, knows_drawings_only
+from fgaseg_d2.predict.photographs import looks_like_photograph
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
+from fgaseg_d2.storybook import draw_scene
+from fgaseg_d2.storybook.dataset import scene_seed
 from tests.conftest import ROOT
 from tests.demo_tools import RANDOM, in_process
 

@@ -13,8 +13,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.reference_names import from_reference, is_reference, to_reference
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.checkpoint.parameter_names import from_reference, is_reference, to_reference
 from tests.conftest import GOLDEN, build, build_small
 
 
@@ -173,7 +173,7 @@ def test_what_surrounds_the_weights_does_not_matter(state, tmp_path, caplog, nam
     model = build_small(seed=1)
     checkpointer = FGASegCheckpointer(model)
     # Command lines that were tested before may have quietened it.
-    with caplog.at_level("WARNING", logger="fgaseg_d2.checkpoint_files"):
+    with caplog.at_level("WARNING", logger="fgaseg_d2.checkpoint.files"):
         checkpointer.load(str(tmp_path / "model.pth"))
     assert all(t.dtype == state[n].dtype for n, t in model.state_dict().items())
     assert same(model, {n: half[n].to(t.dtype) for n, t in state.items()})

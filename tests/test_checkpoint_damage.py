@@ -11,10 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fgaseg_d2 import checkpoint_formats
-from fgaseg_d2.checkpoint_files import read_checkpoint
-from fgaseg_d2.checkpoint_formats import UnreadableFileError, file_format, read_file
-from fgaseg_d2.torchscript import read_torchscript
+from fgaseg_d2.checkpoint import formats as checkpoint_formats
+from fgaseg_d2.checkpoint.files import read_checkpoint
+from fgaseg_d2.checkpoint.formats import UnreadableFileError, file_format, read_file
+from fgaseg_d2.checkpoint.torchscript import read_torchscript
 
 STATE = {
     "backbone.a": torch.arange(12.0).view(3, 4),

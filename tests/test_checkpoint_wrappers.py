@@ -9,9 +9,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.checkpoint_files import read_checkpoint
-from fgaseg_d2.reference_names import to_reference
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.checkpoint.files import read_checkpoint
+from fgaseg_d2.checkpoint.parameter_names import to_reference
 from tests.conftest import build_small, tool
 
 
@@ -135,7 +135,7 @@ def test_what_lies_beside_the_weights_is_told(state, other, tmp_path, caplog):
     content = prefixed("module.", state) | {"total_ops": torch.zeros(1), "module.version": 3}
     torch.save({"state_dict": content, "state_dict_ema": copied(state), "epoch": 5}, path)
     checkpointer = FGASegCheckpointer(other)
-    with caplog.at_level("WARNING", logger="fgaseg_d2.state_dicts"):
+    with caplog.at_level("WARNING", logger="fgaseg_d2.checkpoint.state_dicts"):
         rest = checkpointer.load(str(path))
     assert checkpointer.report.unexpected == ("total_ops",)
     assert "left out 1 entries" in caplog.text and "version" in caplog.text

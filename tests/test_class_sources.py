@@ -6,8 +6,8 @@ from itertools import count
 import pytest
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.class_lists import MAX_NAME, MAX_NAMES, MAX_TEXT, split_escaped
 from fgaseg_d2.evaluation.truth import read_unseen_classes
+from fgaseg_d2.vocabulary.parsing import MAX_NAME, MAX_NAMES, MAX_TEXT, split_escaped
 
 PETS = ("cat", "dog", "bird")
 

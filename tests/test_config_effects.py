@@ -7,9 +7,9 @@ import torch
 from detectron2.config import get_cfg
 
 from fgaseg_d2 import OpenVocabPredictor, add_fgaseg_config
-from fgaseg_d2.config_effects import unread_keys, without_effect
-from fgaseg_d2.config_files import config_folder, load_config
-from fgaseg_d2.config_values import RULES, leaves, value_of
+from fgaseg_d2.config.effects import unread_keys, without_effect
+from fgaseg_d2.config.loading import config_folder, load_config
+from fgaseg_d2.config.values import RULES, leaves, value_of
 from fgaseg_d2.engine import FGASegTrainer
 from tests.conftest import config
 from tests.demo_tools import in_process, write_picture

@@ -5,7 +5,7 @@ import torch
 from detectron2.config import get_cfg
 
 from fgaseg_d2 import add_fgaseg_config
-from fgaseg_d2.config_files import config_folder, find_config, load_config
+from fgaseg_d2.config.loading import config_folder, find_config, load_config
 
 
 @pytest.mark.parametrize("name", ["tiny", "fgaseg/tiny", "tiny.yaml", "vitb16_384"])

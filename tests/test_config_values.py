@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fgaseg_d2 import OpenVocabPredictor, add_fgaseg_config
-from fgaseg_d2.config_checks import check_values
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.config_values import RULES, leaves, value_of
+from fgaseg_d2.config.checks import check_values
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.config.values import RULES, leaves, value_of
 from fgaseg_d2.engine import FGASegTrainer, testing
-from fgaseg_d2.modeling.clip.dense_reading import READINGS
-from fgaseg_d2.modeling.clip.finetune import MODES
+from fgaseg_d2.modeling.towers.dense_reading import READINGS
+from fgaseg_d2.modeling.towers.finetune import MODES
 from tests import datasets
 from tests.conftest import config
 from tests.engine import training

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fgaseg_d2.modeling.fgaseg import FGASeg
+from fgaseg_d2.methods.fgaseg import FGASeg
 from tests.conftest import ROOT, build, config
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))

@@ -131,8 +131,8 @@ def test_traceback_on_demand(main, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("base", [RuntimeError, OSError])
 def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch, base):
-    from fgaseg_d2 import predictor
-    from fgaseg_d2.modeling.clip import loading
+    from fgaseg_d2.modeling.towers import loading
+    from fgaseg_d2.predict import predictor
 
     failed = type("PretrainedWeightsError", (base,), {})
     build = predictor.build_model
@@ -165,7 +165,7 @@ def test_output_that_cannot_be_written(main, tmp_path):
 
 
 def test_full_disk_stops_in_one_line(main, tmp_path, monkeypatch):
-    from fgaseg_d2 import segmentation
+    from fgaseg_d2.predict import segmentation
 
     def full(path, image):
         raise OSError(28, "No space left on device", str(path))

@@ -7,7 +7,7 @@ from detectron2.config import get_cfg
 
 from fgaseg_d2 import add_fgaseg_config
 from fgaseg_d2.evaluation.published import ROWS
-from fgaseg_d2.modeling.clip.templates import SINGLE
+from fgaseg_d2.modeling.text.templates import SINGLE
 from tests.conftest import ROOT
 
 PAGES = {

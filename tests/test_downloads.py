@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fgaseg_d2 import transfers
-from fgaseg_d2.checkpoint_files import locate_checkpoint, read_checkpoint
-from fgaseg_d2.downloads import fetch_checkpoint
+from fgaseg_d2.checkpoint import transfers
+from fgaseg_d2.checkpoint.downloads import fetch_checkpoint
+from fgaseg_d2.checkpoint.files import locate_checkpoint, read_checkpoint
 from tests.servers import server_of
 
 DATA = os.urandom(300_000)

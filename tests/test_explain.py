@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
-from fgaseg_d2.contact_sheet import Column, draw_contact_sheet
-from fgaseg_d2.explanation import Explanation
-from fgaseg_d2.legend import LegendEntry
-from fgaseg_d2.modeling.inference.sliding_window import cut_views, merge_token_maps, merge_views
+from fgaseg_d2.drawing.contact_sheet import Column, draw_contact_sheet
+from fgaseg_d2.drawing.legend import LegendEntry
+from fgaseg_d2.modeling.inference.protocols import cut_views, merge_token_maps, merge_views
+from fgaseg_d2.predict.explanation import Explanation
 from tests.conftest import ROOT, config
 
 WORDS = "red house,tree,sky,sea,cat,road"

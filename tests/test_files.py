@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.files import atomic_path, read_image, write_image, write_json
+from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
 
 
 def ramp(height=4, width=6):

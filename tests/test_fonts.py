@@ -3,8 +3,8 @@
 import pytest
 from PIL import ImageFont
 
-from fgaseg_d2 import fonts
-from fgaseg_d2.legend import wrap_text
+from fgaseg_d2.drawing import fonts
+from fgaseg_d2.drawing.legend import wrap_text
 
 
 def drawn(font, text):

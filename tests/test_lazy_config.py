@@ -7,7 +7,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import LazyConfig, instantiate
 
-from fgaseg_d2.modeling.fgaseg import FGASeg
+from fgaseg_d2.methods.fgaseg import FGASeg
 from tests.conftest import ROOT, build
 
 WEIGHTS = "fgaseg_d2://storybook_vit8.safetensors"

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.files import read_image
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.io.files import read_image
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests.conftest import config
 
 WORDS = "red house,tree|pine,sky"

@@ -50,11 +50,11 @@ def test_wheel_carries_configurations_vocabularies_and_clip_models(wheel):
     names = set(wheel.namelist())
     for folder, ending, inside in [
         ("configs", "*.yaml", "fgaseg_d2/configs"),
-        ("fgaseg_d2/data/vocabularies", "*.json", "fgaseg_d2/data/vocabularies"),
+        ("fgaseg_d2/vocabulary/lists", "*.json", "fgaseg_d2/vocabulary/lists"),
         (
-            "fgaseg_d2/modeling/clip/model_configs",
+            "fgaseg_d2/modeling/towers/model_configs",
             "*.json",
-            "fgaseg_d2/modeling/clip/model_configs",
+            "fgaseg_d2/modeling/towers/model_configs",
         ),
         ("fgaseg_d2/weights", "*.safetensors", "fgaseg_d2/weights"),
         ("fgaseg_d2", "*.py", "fgaseg_d2"),

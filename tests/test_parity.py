@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.parity import compare, golden, manifest, measure
 from fgaseg_d2.parity.settings import translate
 from tests.conftest import GOLDEN, build_small, tool

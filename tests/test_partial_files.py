@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fgaseg_d2.checkpoint_files import write_checkpoint
-from fgaseg_d2.data import parallel
-from fgaseg_d2.files import atomic_path, prepare_folder, write_json
-from fgaseg_d2.partial_files import PARTIAL, remove_leftovers
+from fgaseg_d2 import parallel
+from fgaseg_d2.checkpoint.files import write_checkpoint
+from fgaseg_d2.io.files import atomic_path, prepare_folder, write_json
+from fgaseg_d2.io.partial_files import PARTIAL, remove_leftovers
 from tests.processes import alive, wait_until
 
 fork = multiprocessing.get_context("fork")

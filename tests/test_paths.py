@@ -9,17 +9,17 @@ from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.config_files import find_config, load_config
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.config.loading import find_config, load_config
 from fgaseg_d2.data import register_benchmarks, register_folders, register_storybook
-from fgaseg_d2.data.catalog import datasets_root
-from fgaseg_d2.data.storybook.dataset import split_folder
+from fgaseg_d2.data.datasets.catalog import datasets_root
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.evaluation.predictions import read_index
 from fgaseg_d2.evaluation.truth import read_unseen_classes
-from fgaseg_d2.modeling.clip.loading import load_clip
-from fgaseg_d2.modeling.clip.templates import resolve_templates
-from fgaseg_d2.modeling.clip.text_cache import TextCache
+from fgaseg_d2.modeling.text.cache import TextCache
+from fgaseg_d2.modeling.text.templates import resolve_templates
+from fgaseg_d2.modeling.towers.loading import load_clip
+from fgaseg_d2.storybook.dataset import split_folder
 from tests.conftest import ROOT, build_small, config, tool
 from tests.engine import training
 

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.data.preparation.context_json import ContextJson
-from fgaseg_d2.data.storybook.dataset import INFO_NAME, Settings
 from fgaseg_d2.evaluation.predictions import read_index
-from fgaseg_d2.json_files import parse_json
-from fgaseg_d2.modeling.clip.loading import load_clip
-from fgaseg_d2.nesting import MAX_DEPTH, check_depth
+from fgaseg_d2.io.json_files import parse_json
+from fgaseg_d2.io.nesting import MAX_DEPTH, check_depth
+from fgaseg_d2.io.yaml_files import parse_yaml, read_yaml
+from fgaseg_d2.modeling.towers.loading import load_clip
 from fgaseg_d2.parity.manifest import read_manifest
+from fgaseg_d2.storybook.dataset import INFO_NAME, Settings
 from fgaseg_d2.studies.definition import load_study
 from fgaseg_d2.studies.settings import read_settings
 from fgaseg_d2.wording import in_one_line, shown
-from fgaseg_d2.yaml_files import parse_yaml, read_yaml
 from tests.conftest import ROOT
 
 ALIASES = "".join(f"b{i}: &b{i} [*b{i - 1}, *b{i - 1}]\n" for i in range(1, 30))

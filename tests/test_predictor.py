@@ -10,10 +10,10 @@ from detectron2.engine import DefaultPredictor
 from PIL import Image
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2 import predictor as predictor_module
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.predictor import OpenVocabPredictor
-from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.predict import predictor as predictor_module
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
+from fgaseg_d2.predict.segmentation import Segmentation
 
 WORDS = "red house,tree|pine,sky"
 

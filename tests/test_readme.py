@@ -11,8 +11,8 @@ import torch
 
 import fgaseg_d2
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
-from fgaseg_d2.data.storybook import SEEN_CLASSES, draw_scene
-from fgaseg_d2.data.storybook.vocabularies import SEEN
+from fgaseg_d2.storybook import SEEN_CLASSES, draw_scene
+from fgaseg_d2.storybook.vocabularies import SEEN
 from tests.conftest import ROOT
 from tests.demo_tools import demo
 

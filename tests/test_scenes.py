@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.data.storybook import draw_scene
-from fgaseg_d2.data.storybook.vocabularies import NOUNS, SEEN
+from fgaseg_d2.storybook import draw_scene
+from fgaseg_d2.storybook.vocabularies import NOUNS, SEEN
 from tests.conftest import ROOT
 from tests.demo_tools import in_process
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fgaseg_d2.modeling.clip.recent_embeddings import RecentEmbeddings
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.modeling.text.recent_embeddings import RecentEmbeddings
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests.conftest import build_small, config
 
 SHORT = [f"cat {number}" for number in range(33)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fgaseg_d2.torchscript import is_torchscript, read_torchscript
+from fgaseg_d2.checkpoint.torchscript import is_torchscript, read_torchscript
 
 
 class Inner(nn.Module):

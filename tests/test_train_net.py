@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import train_net
-from fgaseg_d2.data.storybook import register_storybook
+from fgaseg_d2.data import register_storybook
 from tests import datasets
 from tests.conftest import ROOT
 from tests.demo_tools import SLOW, imported

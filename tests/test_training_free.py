@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.modeling.clip.dense_head import DenseCLIPHead
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.methods.dense_clip.head import DenseCLIPHead
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests import datasets
 from tests.conftest import ROOT, build_small
 from tests.demo_tools import in_process, write_picture

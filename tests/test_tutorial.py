@@ -13,11 +13,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 import train_net
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.data.folders import register_configured
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.data.datasets.folders import register_configured
 from fgaseg_d2.data.labels import read_label
-from fgaseg_d2.data.storybook import draw_scene
 from fgaseg_d2.engine.setup import check_datasets
+from fgaseg_d2.storybook import draw_scene
 from tests.conftest import ROOT
 
 TUTORIAL = (ROOT / "docs" / "OWN_DATASET.md").read_text(encoding="utf-8")

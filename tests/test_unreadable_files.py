@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 
 import train_net
-from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
-from fgaseg_d2.class_sources import read_class_file
+from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
 from fgaseg_d2.data.labels import read_label
 from fgaseg_d2.data.preparation.prepared_files import is_whole
 from fgaseg_d2.data.preparation.raw_files import read_png, tagged_picture_size
-from fgaseg_d2.data.storybook import write_dataset
-from fgaseg_d2.data.storybook.dataset import Settings
 from fgaseg_d2.evaluation.predictions import read_index
-from fgaseg_d2.files import read_image
-from fgaseg_d2.modeling.clip.loading import load_clip
-from fgaseg_d2.modeling.clip.text_cache import TextCache
+from fgaseg_d2.io.files import read_image
+from fgaseg_d2.modeling.text.cache import TextCache
+from fgaseg_d2.modeling.towers.loading import load_clip
+from fgaseg_d2.storybook import write_dataset
+from fgaseg_d2.storybook.dataset import Settings
+from fgaseg_d2.vocabulary.sources import read_class_file
 from tests.conftest import ROOT, tool
 from tests.demo_tools import RANDOM, in_process
 from tests.permissions import as_nobody, closed, open_folder

@@ -17,10 +17,10 @@ from detectron2.utils.events import EventWriter
 from detectron2.utils.file_io import PathManager
 
 import train_net
-from fgaseg_d2.checkpoint_files import write_checkpoint
+from fgaseg_d2.checkpoint.files import write_checkpoint
 from fgaseg_d2.engine import FGASegTrainer, errors, testing
-from fgaseg_d2.file_errors import WriteError, writing
-from fgaseg_d2.files import atomic_path
+from fgaseg_d2.io.file_errors import WriteError, writing
+from fgaseg_d2.io.files import atomic_path
 from tests import datasets
 from tests.conftest import ROOT, build_small, tool
 from tests.demo_tools import RANDOM, environment, in_process
@@ -74,7 +74,7 @@ def call(made, monkeypatch, capfd):
 
     def bundled(path):
         monkeypatch.setenv("FVCORE_CACHE", str(made))
-        monkeypatch.setattr("fgaseg_d2.checkpoint_files.get_cache_dir", lambda: path)
+        monkeypatch.setattr("fgaseg_d2.checkpoint.files.get_cache_dir", lambda: path)
         return errors.run(lambda: PathManager.get_local_path(BUNDLED))
 
     def prepare(path):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2 import legend as legend_module
-from fgaseg_d2.legend import LegendEntry, add_legend
-from fgaseg_d2.visualization import class_colors, default_colors, draw_overlay
+from fgaseg_d2.drawing import legend as legend_module
+from fgaseg_d2.drawing.legend import LegendEntry, add_legend
+from fgaseg_d2.drawing.overlay import class_colors, default_colors, draw_overlay
 
 
 def halves(height, width):

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from fgaseg_d2 import Vocabulary, class_lists
+from fgaseg_d2 import Vocabulary
+from fgaseg_d2.vocabulary import parsing as class_lists
 
 
 def test_parse_separates_classes_and_synonyms():

@@ -8,9 +8,10 @@ import sys
 import pytest
 import torch
 
-from fgaseg_d2 import OpenVocabPredictor, waiting
+from fgaseg_d2 import OpenVocabPredictor
 from fgaseg_d2.engine import FGASegTrainer, testing
-from fgaseg_d2.waiting import Overhead
+from fgaseg_d2.modeling import waiting
+from fgaseg_d2.modeling.waiting import Overhead
 from tests.conftest import ROOT, config, tool
 from tests.engine import training
 

@@ -5,10 +5,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError, load_clip
-from fgaseg_d2.predictor import OpenVocabPredictor
-from fgaseg_d2.weight_checks import check_size
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.checkpoint.weight_checks import check_size
+from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError, load_clip
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests.conftest import ROOT, build_small, tool
 
 SMALL_CLIP = str(ROOT / "tests/data/clip/Small-ViT-8.json")

@@ -111,8 +111,8 @@ def benchmark(options: argparse.Namespace) -> None:
     """
     import torch
 
-    from fgaseg_d2.config_files import load_config
-    from fgaseg_d2.files import write_json
+    from fgaseg_d2.config.loading import load_config
+    from fgaseg_d2.io.files import write_json
     from fgaseg_d2.speed import report
 
     if options.threads:

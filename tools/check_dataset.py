@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from fgaseg_d2.config_files import load_config
+    from fgaseg_d2.config.loading import load_config
     from fgaseg_d2.data.checking import check_dataset
-    from fgaseg_d2.data.folders import register_configured
+    from fgaseg_d2.data.datasets.folders import register_configured
     from fgaseg_d2.engine.imports import import_user_module
 
     for module in options.imports:

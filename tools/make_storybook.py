@@ -16,7 +16,7 @@ from pathlib import Path
 
 from command_line import Parser, between, count, path, run_command, say
 
-# As in fgaseg_d2.data.storybook, which --help does not wait for; a test compares them.
+# As in fgaseg_d2.storybook, which --help does not wait for; a test compares them.
 _COUNTS = {"train": 20_000, "val": 300, "test": 500}
 
 
@@ -92,8 +92,8 @@ def draw_single(options: argparse.Namespace) -> None:
     Args:
         options: The command line.
     """
-    from fgaseg_d2.data.storybook import PRODUCTS, TRAINING_PRODUCTS, draw_scene, find_products
-    from fgaseg_d2.data.storybook.drawing import write_picture
+    from fgaseg_d2.storybook import PRODUCTS, TRAINING_PRODUCTS, draw_scene, find_products
+    from fgaseg_d2.storybook.drawing import write_picture
 
     products = TRAINING_PRODUCTS
     if options.things == "all":
@@ -111,9 +111,9 @@ def make_data_set(options: argparse.Namespace) -> None:
     Args:
         options: The command line.
     """
-    from fgaseg_d2.data.storybook import write_dataset
-    from fgaseg_d2.data.storybook.checksums import verify
-    from fgaseg_d2.data.storybook.dataset import Settings
+    from fgaseg_d2.storybook import write_dataset
+    from fgaseg_d2.storybook.checksums import verify
+    from fgaseg_d2.storybook.dataset import Settings
 
     splits = [split for split in _COUNTS if getattr(options, split)]
     for split in splits:  # all of them before the first is drawn

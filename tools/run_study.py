@@ -87,8 +87,8 @@ def run_studies(options: argparse.Namespace) -> int:
     """
     import filelock
 
-    from fgaseg_d2.file_errors import writing
-    from fgaseg_d2.files import prepare_folder
+    from fgaseg_d2.io.file_errors import writing
+    from fgaseg_d2.io.files import prepare_folder
     from fgaseg_d2.studies import command
 
     # Whoever ends this program ends what it has started.

@@ -83,7 +83,7 @@ def _view(options: argparse.Namespace) -> None:
     from fgaseg_d2.evaluation.gallery import Gallery, dataset_colours
     from fgaseg_d2.evaluation.predictions import read_index
     from fgaseg_d2.evaluation.worst import count_pixels
-    from fgaseg_d2.files import atomic_path, write_image
+    from fgaseg_d2.io.files import atomic_path, write_image
 
     saved = read_index(options.predictions)
     if not saved.files:

@@ -9,11 +9,11 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
+from ..wording import plain
 from .catseg import complete_catseg, is_catseg
-from .checkpoint_files import locate_checkpoint, read_checkpoint
-from .reference_names import from_reference, is_reference
+from .files import locate_checkpoint, read_checkpoint
+from .parameter_names import from_reference, is_reference
 from .weight_checks import check_values
-from .wording import plain
 
 logger = logging.getLogger(__name__)
 # Names in the CLIPs of OpenAI and open_clip, and of transformers.

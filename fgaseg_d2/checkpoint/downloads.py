@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 from filelock import FileLock
 from iopath.common.file_io import get_cache_dir
 
+from ..wording import plain
 from .transfers import STALL_SECONDS, reason_of, transfer_file
-from .wording import plain
 
 logger = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
 from torch import Tensor
 
-from .checkpoint_formats import UnreadableFileError, read_file
+from ..io.file_errors import reading, writing
+from ..io.files import atomic_path
+from ..io.regular_files import kind_of_file
+from ..wording import plain
 from .downloads import cache_path, fetch_checkpoint, set_aside
-from .file_errors import reading, writing
-from .files import atomic_path
-from .reference_names import is_reference_name
-from .regular_files import kind_of_file
+from .formats import UnreadableFileError, read_file
+from .parameter_names import is_reference_name
 from .state_dicts import find_weights
 from .transfers import is_url
 from .weight_checks import check_size
-from .wording import plain
 
 BUNDLED = "fgaseg_d2://"
 _OTHER_CACHE = "another cache folder ($FVCORE_CACHE)"
-_WEIGHTS = Path(__file__).parent / "weights"
+_WEIGHTS = Path(__file__).parent.parent / "weights"
 _SEGMENTER = ("backbone.", "text_encoder.", "sem_seg_head.")
 
 

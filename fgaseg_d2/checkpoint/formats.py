@@ -15,8 +15,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from .checkpoint_globals import only_harmless_globals
-from .wording import plain
+from ..wording import plain
+from .safe_globals import only_harmless_globals
 
 TORCH, LEGACY_TORCH = "torch", "legacy torch"
 TORCHSCRIPT, SAFETENSORS = "TorchScript", "safetensors"

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..wording import plain
 from .weight_checks import check_plain, is_plain
-from .wording import plain
 
 logger = logging.getLogger(__name__)
 

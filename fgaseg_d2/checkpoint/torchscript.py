@@ -17,14 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint_formats import (
-    TORCHSCRIPT,
-    UnreadableFileError,
-    archive_members,
-    damaged,
-    file_format,
-)
-from .wording import plain
+from ..wording import plain
+from .formats import TORCHSCRIPT, UnreadableFileError, archive_members, damaged, file_format
 
 _STORAGES = {
     "BoolStorage": torch.bool,

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from .wording import plain
+from ..wording import plain
 
 logger = logging.getLogger(__name__)
 

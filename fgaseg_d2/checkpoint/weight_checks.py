@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .wording import plain
+from ..wording import plain
 
 _LONGEST_NAME = 60  # characters
 _MOST_TIMES, _SMALL = 8, 2**26  # bytes of tensors for each of the file, and beside that

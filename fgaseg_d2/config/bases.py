@@ -8,8 +8,8 @@ from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
-from fgaseg_d2.wording import PATH, shown
-from fgaseg_d2.yaml_files import MAX_YAML_BYTES, decode_yaml, parse_yaml
+from ..io.yaml_files import MAX_YAML_BYTES, decode_yaml, parse_yaml
+from ..wording import PATH, shown
 
 _BASE = "_BASE_"
 _MAX_FILES = 32

@@ -9,8 +9,8 @@ from itertools import pairwise
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
-from fgaseg_d2.config_values import PAIR, RULES, SHARES, value_of
-from fgaseg_d2.wording import few, shown
+from ..wording import few, shown
+from .values import PAIR, RULES, SHARES, value_of
 
 
 def check_keys(cfg: CfgNode) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from fgaseg_d2.config import add_fgaseg_config
-from fgaseg_d2.config_values import RULES, leaves, value_of
-from fgaseg_d2.wording import shown
+from ..wording import shown
+from .keys import add_fgaseg_config
+from .values import RULES, leaves, value_of
 
 _OURS = {
     "MODEL.META_ARCHITECTURE": ("FGASeg", "CLIPPretraining"),

@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, get_cfg
 
-from fgaseg_d2.checkpoint_files import check_address
-from fgaseg_d2.config import add_fgaseg_config
-from fgaseg_d2.config_bases import ConfigFiles, is_below
-from fgaseg_d2.config_checks import check_keys, check_values
-from fgaseg_d2.config_effects import Use, warn, without_effect
-from fgaseg_d2.config_values import RULES, leaves
-from fgaseg_d2.nesting import MAX_DEPTH, check_depth
-from fgaseg_d2.regular_files import home_path, is_file
-from fgaseg_d2.wording import PATH, few, in_one_line, shown
-from fgaseg_d2.yaml_files import MAX_NODES, MAX_YAML_BYTES
+from ..checkpoint.files import check_address
+from ..io.nesting import MAX_DEPTH, check_depth
+from ..io.regular_files import home_path, is_file
+from ..io.yaml_files import MAX_NODES, MAX_YAML_BYTES
+from ..wording import PATH, few, in_one_line, shown
+from .bases import ConfigFiles, is_below
+from .checks import check_keys, check_values
+from .effects import Use, warn, without_effect
+from .keys import add_fgaseg_config
+from .values import RULES, leaves
 
 logger = logging.getLogger(__name__)
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def config_folder() -> Path:
@@ -200,7 +200,7 @@ def _set(cfg: CfgNode, key: str, value: Any) -> None:
         )
     if key not in known:
         near = difflib.get_close_matches(key.upper()[:100], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see fgaseg_d2/config.py for the keys"
+        hint = f"did you mean {near[0]}?" if near else "see fgaseg_d2/config/keys.py for the keys"
         raise ValueError(f"unknown configuration key {in_one_line(key, 120)}; {hint}")
     if key == "VERSION" and value != cfg.VERSION:
         raise ValueError(f"expected a configuration of version {cfg.VERSION}, got {shown(value)}")

@@ -7,19 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
-from fgaseg_d2.config_rules import (
-    FLAG,
-    NAME,
-    TEXT,
-    Rule,
-    either,
-    items,
-    just,
-    number,
-    one_of,
-    such_that,
-    whole,
-)
+from .rules import FLAG, NAME, TEXT, Rule, either, items, just, number, one_of, such_that, whole
 
 SIDE = whole(1, 2**16)  # pixels
 PAIR = items(SIDE, 2)  # height and width

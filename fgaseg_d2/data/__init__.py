@@ -3,9 +3,9 @@
 Importing registers Storybook and the benchmarks; nothing is read before a dataset is used.
 """
 
-from fgaseg_d2.data.folders import register_folders
-from fgaseg_d2.data.registration import register_benchmarks
-from fgaseg_d2.data.storybook import register_storybook
+from .datasets.folders import register_folders
+from .datasets.registration import register_benchmarks
+from .datasets.storybook import register_storybook
 
 register_storybook()
 register_benchmarks()

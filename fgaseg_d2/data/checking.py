@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from fgaseg_d2.data.dataset_files import read_dataset_picture
-from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
-from fgaseg_d2.data.occurrence import missing_classes
-from fgaseg_d2.data.pair_sizes import Found, check_pair
-from fgaseg_d2.orientation import UPRIGHT
+from ..io.orientation import UPRIGHT
+from .dataset_files import read_dataset_picture
+from .labels import LabelSpec, dataset_records, read_tagged_label
+from .occurrence import missing_classes
+from .pair_sizes import Found, check_pair
 
 _SHOWN = 20  # problems in a report
 

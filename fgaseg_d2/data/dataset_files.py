@@ -6,8 +6,8 @@ import os
 import numpy as np
 from detectron2.utils.file_io import PathManager
 
-from fgaseg_d2.files import read_picture
-from fgaseg_d2.wording import in_one_line, shown
+from ..io.files import read_picture
+from ..wording import in_one_line, shown
 
 
 def local_path(file_name: str | bytes | os.PathLike[str]) -> str:
@@ -30,5 +30,5 @@ def local_path(file_name: str | bytes | os.PathLike[str]) -> str:
 
 
 def read_dataset_picture(file_name: str | bytes | os.PathLike[str]) -> tuple[np.ndarray, int]:
-    """Read a picture as :func:`fgaseg_d2.files.read_picture` does, from wherever it lies."""
+    """Read a picture as :func:`fgaseg_d2.io.files.read_picture` does, from wherever it lies."""
     return read_picture(local_path(file_name))

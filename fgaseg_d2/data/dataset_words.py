@@ -7,10 +7,10 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
-from fgaseg_d2 import metadata_words
-from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.wording import shown
+from ..vocabulary import Vocabulary
+from ..vocabulary import dataset_words as metadata_words
+from ..wording import shown
+from .labels import LabelSpec
 
 
 def training_vocabulary(labels: LabelSpec) -> Vocabulary:

@@ -11,12 +11,12 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from fgaseg_d2 import metadata_words
-from fgaseg_d2.data.dataset_files import local_path
-from fgaseg_d2.files import pillow_errors
-from fgaseg_d2.orientation import load_upright, upright_size
-from fgaseg_d2.regular_files import kind_of_file, require_file
-from fgaseg_d2.wording import in_one_line, shown
+from ..io.files import pillow_errors
+from ..io.orientation import load_upright, upright_size
+from ..io.regular_files import kind_of_file, require_file
+from ..vocabulary import dataset_words as metadata_words
+from ..wording import in_one_line, shown
+from .dataset_files import local_path
 
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.

@@ -10,14 +10,14 @@ from detectron2.data import DatasetFromList, MapDataset, build_detection_test_lo
 from detectron2.utils import comm
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
-from fgaseg_d2.data.dataset_words import training_vocabulary
-from fgaseg_d2.data.labels import LabelSpec, dataset_records, outside_classes
-from fgaseg_d2.data.mapper import SemanticMapper
-from fgaseg_d2.data.occurrence import warn_of_missing_classes
-from fgaseg_d2.data.parallel import end_with_parent
-from fgaseg_d2.data.seeding import derived_seed, seeded
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.wording import shown
+from ..parallel import end_with_parent
+from ..vocabulary import Vocabulary
+from ..wording import shown
+from .dataset_words import training_vocabulary
+from .labels import LabelSpec, dataset_records, outside_classes
+from .mappers.labelled import SemanticMapper
+from .occurrence import warn_of_missing_classes
+from .seeding import derived_seed, seeded
 
 logger = logging.getLogger(__name__)
 

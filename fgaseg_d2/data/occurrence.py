@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgaseg_d2.data.labels import LabelSpec, read_label
+from .labels import LabelSpec, read_label
 
 logger = logging.getLogger(__name__)
 

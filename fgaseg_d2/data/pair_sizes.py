@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fgaseg_d2 import orientation
-from fgaseg_d2.orientation import UPRIGHT
-from fgaseg_d2.wording import shown
+from ..io import orientation
+from ..io.orientation import UPRIGHT
+from ..wording import shown
 
 
 @dataclass(frozen=True)

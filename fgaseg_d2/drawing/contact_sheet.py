@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fgaseg_d2.fonts import font_for
-from fgaseg_d2.legend import INK, PAPER, QUIET, LegendEntry, wrap_text
-from fgaseg_d2.visualization import draw_overlay
+from .fonts import font_for
+from .legend import INK, PAPER, QUIET, LegendEntry, wrap_text
+from .overlay import draw_overlay
 
 _SIDE, _MIN_SIDE = 300, 60  # longer side of a map: as a rule, and on a sheet of very many words
 _PIXELS = 3e7  # of a sheet, about, where many words make the maps smaller

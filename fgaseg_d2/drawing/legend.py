@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fgaseg_d2.fonts import font_for
+from .fonts import font_for
 
 PAPER, INK, QUIET = (255, 255, 255), (33, 37, 41), (110, 117, 125)
 

@@ -9,8 +9,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from fgaseg_d2.legend import LegendEntry, add_legend
-from fgaseg_d2.vocabulary import BACKGROUND
+from ..vocabulary import BACKGROUND
+from .legend import LegendEntry, add_legend
 
 _MIN_SIDE = 480  # smaller pictures are enlarged, so that a legend in readable type fits them
 _LINE = 225  # opacity of the outlines, of 255

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.files import atomic_path
+from ..checkpoint.checkpointer import FGASegCheckpointer
+from ..io.files import atomic_path
 
 _THEN = "continue with --resume; earlier checkpoints are intact"
 

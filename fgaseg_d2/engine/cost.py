@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fgaseg_d2.waiting import check_waiting
+from ..modeling.waiting import check_waiting
 
 
 class Stopwatch:

@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing import ProcessExitedException
 
-from fgaseg_d2.engine.streams import show_any_name
-from fgaseg_d2.file_errors import explained, write_error
-from fgaseg_d2.wording import in_one_line
+from ..io.file_errors import explained, write_error
+from ..wording import in_one_line
+from .streams import show_any_name
 
 # Set to 1 to see where an error came from.
 TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"

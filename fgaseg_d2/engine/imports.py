@@ -6,8 +6,8 @@ import sys
 import traceback
 from types import ModuleType
 
-from fgaseg_d2.regular_files import home_path, kind_of_file
-from fgaseg_d2.wording import shown
+from ..io.regular_files import home_path, kind_of_file
+from ..wording import shown
 
 
 def import_user_module(name_or_file: str) -> ModuleType:

@@ -11,8 +11,8 @@ import torch.distributed as dist
 from detectron2 import engine
 from detectron2.utils import comm
 
-from fgaseg_d2.engine import errors
-from fgaseg_d2.file_errors import explained
+from ..io.file_errors import explained
+from . import errors
 
 _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _MOST_PROCESSES = 256  # on CPUs, where nothing else keeps a slip from filling the memory

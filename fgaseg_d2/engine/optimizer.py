@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
-from fgaseg_d2.wording import shown
+from ..wording import shown
 
 _NORMS = (
     nn.BatchNorm1d,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from fgaseg_d2.config_values import value_of
-from fgaseg_d2.wording import few, shown
+from ..config.values import value_of
+from ..wording import few, shown
 
 # The optimiser's state brings its rates, the weights replace their initial values.
 _KEPT = (

@@ -11,18 +11,18 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from fgaseg_d2.config_checks import check_names
-from fgaseg_d2.config_effects import EVALUATION, unread_keys, warn
-from fgaseg_d2.config_files import LoadedConfig, find_config, read_config
-from fgaseg_d2.data.build import check_train_datasets
-from fgaseg_d2.data.folders import register_configured
-from fgaseg_d2.engine.errors import shorten_logged_errors
-from fgaseg_d2.engine.imports import import_user_module
-from fgaseg_d2.engine.streams import show_any_name
-from fgaseg_d2.engine.testing import check_test_sets
-from fgaseg_d2.file_errors import writing
-from fgaseg_d2.files import prepare_folder
-from fgaseg_d2.wording import shown
+from ..config.checks import check_names
+from ..config.effects import EVALUATION, unread_keys, warn
+from ..config.loading import LoadedConfig, find_config, read_config
+from ..data.datasets.folders import register_configured
+from ..data.loaders import check_train_datasets
+from ..io.file_errors import writing
+from ..io.files import prepare_folder
+from ..wording import shown
+from .errors import shorten_logged_errors
+from .imports import import_user_module
+from .streams import show_any_name
+from .testing import check_test_sets
 
 _ELSEWHERE = "another OUTPUT_DIR"
 logger = logging.getLogger(__name__)

@@ -12,23 +12,23 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.config_checks import check_values
-from fgaseg_d2.config_effects import warn_of_unread
-from fgaseg_d2.config_files import expand_paths
-from fgaseg_d2.data.dataset_words import evaluation_vocabulary, with_test_set
-from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.engine.cost import Stopwatch, model_cost
-from fgaseg_d2.engine.run_description import describe_run
-from fgaseg_d2.evaluation.evaluator import SegmentationEvaluator
-from fgaseg_d2.evaluation.predictions import PredictionWriter
-from fgaseg_d2.evaluation.report import Evaluation, inference_folder, write_report
-from fgaseg_d2.evaluation.tally import Extras
-from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.modeling.clip.dense_head import is_training_free
-from fgaseg_d2.modeling.inference.augmentation import AveragedViews
-from fgaseg_d2.regular_files import is_file, kind_of_file
-from fgaseg_d2.wording import few
+from ..checkpoint.checkpointer import FGASegCheckpointer
+from ..config.checks import check_values
+from ..config.effects import warn_of_unread
+from ..config.loading import expand_paths
+from ..data.dataset_words import evaluation_vocabulary, with_test_set
+from ..data.labels import LabelSpec
+from ..evaluation.evaluator import SegmentationEvaluator
+from ..evaluation.predictions import PredictionWriter
+from ..evaluation.report import Evaluation, inference_folder, write_report
+from ..evaluation.tally import Extras
+from ..evaluation.truth import GroundTruth
+from ..io.regular_files import is_file, kind_of_file
+from ..methods.dense_clip.head import is_training_free
+from ..modeling.inference.augmentation import AveragedViews
+from ..wording import few
+from .cost import Stopwatch, model_cost
+from .run_description import describe_run
 
 logger = logging.getLogger(__name__)
 

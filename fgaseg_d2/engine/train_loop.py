@@ -13,8 +13,8 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fgaseg_d2.data.seeding import derived_seed
-from fgaseg_d2.waiting import check_waiting
+from ..data.seeding import derived_seed
+from ..modeling.waiting import check_waiting
 
 _MEBIBYTE = 2**20
 

@@ -15,30 +15,25 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from fgaseg_d2.config_checks import check_config, check_values
-from fgaseg_d2.config_effects import warn_of_unread
-from fgaseg_d2.config_files import expand_paths
-from fgaseg_d2.data.build import (
+from ..config.checks import check_config, check_values
+from ..config.effects import warn_of_unread
+from ..config.loading import expand_paths
+from ..data.dataset_words import with_test_set
+from ..data.loaders import (
     TrainLoader,
     build_test_loader,
     build_train_loader,
     with_legal_ignore_value,
 )
-from fgaseg_d2.data.dataset_words import with_test_set
-from fgaseg_d2.data.seeding import seeded
-from fgaseg_d2.engine.checkpointing import TrainingCheckpointer
-from fgaseg_d2.engine.optimizer import build_optimizer
-from fgaseg_d2.engine.resuming import (
-    check_groups,
-    group_settings,
-    kept_settings,
-    warn_of_kept,
-)
-from fgaseg_d2.engine.testing import build_evaluator, model_for_test
-from fgaseg_d2.engine.train_loop import TrainLoop
-from fgaseg_d2.engine.writers import build_writers
-from fgaseg_d2.precision import amp_dtype
-from fgaseg_d2.wording import shown
+from ..data.seeding import seeded
+from ..modeling.precision import amp_dtype
+from ..wording import shown
+from .checkpointing import TrainingCheckpointer
+from .optimizer import build_optimizer
+from .resuming import check_groups, group_settings, kept_settings, warn_of_kept
+from .testing import build_evaluator, model_for_test
+from .train_loop import TrainLoop
+from .writers import build_writers
 
 logger = logging.getLogger(__name__)
 
@@ -187,12 +182,12 @@ class FGASegTrainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
-        """Build the training stream; see :func:`fgaseg_d2.data.build.build_train_loader`."""
+        """Build the training stream; see :func:`fgaseg_d2.data.loaders.build_train_loader`."""
         return build_train_loader(cfg, shared_seed(cfg))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
-        """Build a test loader; see :func:`fgaseg_d2.data.build.build_test_loader`."""
+        """Build a test loader; see :func:`fgaseg_d2.data.loaders.build_test_loader`."""
         return build_test_loader(cfg, dataset_name)
 
     @classmethod

@@ -6,7 +6,7 @@ import os
 from detectron2.engine import default_writers
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
-from fgaseg_d2.file_errors import FileError, writing
+from ..io.file_errors import FileError, writing
 
 _THEN = "continue with --resume; checkpoints are intact"
 

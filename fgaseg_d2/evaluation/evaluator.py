@@ -12,10 +12,10 @@ import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from fgaseg_d2.evaluation.confusion import check_classes
-from fgaseg_d2.evaluation.predictions import PredictionWriter
-from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
-from fgaseg_d2.evaluation.truth import GroundTruth
+from .confusion import check_classes
+from .predictions import PredictionWriter
+from .tally import NO_EXTRAS, Extras, Tally
+from .truth import GroundTruth
 
 logger = logging.getLogger(__name__)
 

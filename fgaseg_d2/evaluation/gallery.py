@@ -15,13 +15,13 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image, ImageDraw, ImageFont
 
-from fgaseg_d2.data.dataset_files import read_dataset_picture
-from fgaseg_d2.data.labels import LabelSpec, tagged_label_size
-from fgaseg_d2.data.pair_sizes import Found, check_pair
-from fgaseg_d2.evaluation.predictions import SavedPredictions
-from fgaseg_d2.evaluation.worst import Counts, read_pair
-from fgaseg_d2.legend import LegendEntry, add_legend
-from fgaseg_d2.visualization import default_colors, draw_overlay
+from ..data.dataset_files import read_dataset_picture
+from ..data.labels import LabelSpec, tagged_label_size
+from ..data.pair_sizes import Found, check_pair
+from ..drawing.legend import LegendEntry, add_legend
+from ..drawing.overlay import default_colors, draw_overlay
+from .predictions import SavedPredictions
+from .worst import Counts, read_pair
 
 PANELS = ("picture", "truth", "prediction", "errors")
 _RIGHT, _MISSED, _WRONG = (120, 178, 133), (214, 69, 65), (242, 169, 59)

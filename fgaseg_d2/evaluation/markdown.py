@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fgaseg_d2.data.occurrence import nowhere
-from fgaseg_d2.evaluation.published import PublishedRow, benchmark_of, rows_for
+from ..data.occurrence import nowhere
+from .published import PublishedRow, benchmark_of, rows_for
 
 if TYPE_CHECKING:
-    from fgaseg_d2.evaluation.report import Evaluation
+    from .report import Evaluation
 
 _FIGURES = {
     "mIoU": "mIoU",

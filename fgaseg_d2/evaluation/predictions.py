@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from detectron2.utils import comm
 
-from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.file_errors import writing
-from fgaseg_d2.files import prepare_folder, write_image, write_json
-from fgaseg_d2.json_files import read_json
-from fgaseg_d2.regular_files import home_path, is_file
-from fgaseg_d2.wording import plain
+from ..data.labels import LabelSpec
+from ..io.file_errors import writing
+from ..io.files import prepare_folder, write_image, write_json
+from ..io.json_files import read_json
+from ..io.regular_files import home_path, is_file
+from ..wording import plain
+from .truth import GroundTruth
 
 INDEX = "predictions.json"
 # What the index holds at the least, beside a "prediction" and the "truth" of each of its files.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fgaseg_d2.data.benchmarks import BENCHMARKS, Benchmark
+from ..data.datasets.benchmarks import BENCHMARKS, Benchmark
 
 _COLUMNS = ("A-847", "PC-459", "A-150", "PC-59", "PAS-20", "PAS-20b")
 

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.evaluation.markdown import results_page
-from fgaseg_d2.evaluation.published import table_position
-from fgaseg_d2.files import atomic_path, write_json
-from fgaseg_d2.json_files import read_json
+from ..io.files import atomic_path, write_json
+from ..io.json_files import read_json
+from .markdown import results_page
+from .published import table_position
 
 _DETAILS = "evaluation.json"
 _LONGEST_NAME = 255  # bytes of a file's name on the usual file systems

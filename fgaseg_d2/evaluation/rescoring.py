@@ -6,27 +6,16 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
-from fgaseg_d2 import class_lists
-from fgaseg_d2.data.labels import (
-    DEFAULT_IGNORE_LABEL,
-    LabelSpec,
-    outside_classes,
-    read_tagged_label,
-)
-from fgaseg_d2.data.pair_sizes import Found, check_prediction
-from fgaseg_d2.evaluation.predictions import (
-    INDEX,
-    SavedPredictions,
-    label_files,
-    read_index,
-    surplus_files,
-)
-from fgaseg_d2.evaluation.report import Evaluation
-from fgaseg_d2.evaluation.tally import NO_EXTRAS, Extras, Tally
-from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.regular_files import home_path, is_file, kind_of_file
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.wording import few
+from ..data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes, read_tagged_label
+from ..data.pair_sizes import Found, check_prediction
+from ..io.regular_files import home_path, is_file, kind_of_file
+from ..vocabulary import Vocabulary
+from ..vocabulary import parsing as class_lists
+from ..wording import few
+from .predictions import INDEX, SavedPredictions, label_files, read_index, surplus_files
+from .report import Evaluation
+from .tally import NO_EXTRAS, Extras, Tally
+from .truth import GroundTruth
 
 logger = logging.getLogger(__name__)
 

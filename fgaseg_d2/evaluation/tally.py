@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fgaseg_d2.data.occurrence import missing_classes
-from fgaseg_d2.evaluation import metrics
-from fgaseg_d2.evaluation.confusion import boundary_counts, confusion_matrix
-from fgaseg_d2.evaluation.truth import GroundTruth
+from ..data.occurrence import missing_classes
+from . import metrics
+from .confusion import boundary_counts, confusion_matrix
+from .truth import GroundTruth
 
 
 @dataclass(frozen=True)

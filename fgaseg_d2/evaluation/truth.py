@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from fgaseg_d2 import class_sources, metadata_words
-from fgaseg_d2.data.labels import LabelSpec, dataset_records, read_tagged_label
-from fgaseg_d2.wording import shown
+from ..data.labels import LabelSpec, dataset_records, read_tagged_label
+from ..vocabulary import dataset_words as metadata_words
+from ..vocabulary import sources as class_sources
+from ..wording import shown
 
 
 @dataclass(frozen=True)

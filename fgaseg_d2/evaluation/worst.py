@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fgaseg_d2.data.labels import read_tagged_label
-from fgaseg_d2.data.pair_sizes import Found, check_prediction
-from fgaseg_d2.evaluation.predictions import SavedPredictions
+from ..data.labels import read_tagged_label
+from ..data.pair_sizes import Found, check_prediction
+from .predictions import SavedPredictions
 
 
 def read_pair(saved: SavedPredictions, picture: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fgaseg_d2.partial_files import PARTIAL
-from fgaseg_d2.wording import in_one_line, plain
+from ..wording import in_one_line, plain
+from .partial_files import PARTIAL
 
 _LONGEST_PATH = 160  # characters that a message quotes
 _NO_PERMISSION = (errno.EACCES, errno.EPERM)

@@ -17,12 +17,12 @@ import numpy as np
 from detectron2.utils.logger import log_first_n
 from PIL import Image, UnidentifiedImageError
 
-from fgaseg_d2.file_errors import ReadError, WriteError, reading, write_error, writing
-from fgaseg_d2.orientation import UPRIGHT, load_upright
-from fgaseg_d2.partial_files import partial_file, remove_leftovers, remove_leftovers_once
-from fgaseg_d2.picture_arrays import narrowed, rgb_array
-from fgaseg_d2.regular_files import home_path, require_file
-from fgaseg_d2.wording import PATH, in_one_line, plain, shown
+from ..wording import PATH, in_one_line, plain, shown
+from .file_errors import ReadError, WriteError, reading, write_error, writing
+from .orientation import UPRIGHT, load_upright
+from .partial_files import partial_file, remove_leftovers, remove_leftovers_once
+from .picture_arrays import narrowed, rgb_array
+from .regular_files import home_path, require_file
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 

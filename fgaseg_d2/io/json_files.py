@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.file_errors import reading
-from fgaseg_d2.nesting import check_depth, too_deep
+from .file_errors import reading
+from .nesting import check_depth, too_deep
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

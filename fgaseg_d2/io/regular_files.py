@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from fgaseg_d2.file_errors import reading
-from fgaseg_d2.wording import PATH, shown
+from ..wording import PATH, shown
+from .file_errors import reading
 
 _KINDS = {
     stat.S_IFREG: "a file",

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from fgaseg_d2.nesting import MAX_DEPTH, too_deep
-from fgaseg_d2.wording import in_one_line, shown
+from ..wording import in_one_line, shown
+from .nesting import MAX_DEPTH, too_deep
 
 # Far above what people write, far below what fills a memory.
 MAX_NODES = 100_000

@@ -1,3 +1,1 @@
-"""Models: importing this package registers them with Detectron2."""
-
-from . import clip, fgaseg  # noqa: F401 (registration)
+"""What belongs to no method: towers, layers, losses, inference."""

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from fgaseg_d2.wording import shown
+from ..wording import shown
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 

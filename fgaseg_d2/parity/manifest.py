@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from fgaseg_d2.catseg import is_catseg
-from fgaseg_d2.json_files import read_json
-from fgaseg_d2.parity.compare import Comparison
-from fgaseg_d2.parity.measure import reference_shapes
-from fgaseg_d2.parity.settings import Settings, translate
-from fgaseg_d2.reference_names import from_reference
-from fgaseg_d2.regular_files import require_file
+from ..checkpoint.catseg import is_catseg
+from ..checkpoint.parameter_names import from_reference
+from ..io.json_files import read_json
+from ..io.regular_files import require_file
+from .compare import Comparison
+from .measure import reference_shapes
+from .settings import Settings, translate
 
 Shapes = dict[str, tuple[int, ...]]
 

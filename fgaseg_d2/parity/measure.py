@@ -14,19 +14,19 @@ import torch
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 
-from fgaseg_d2.catseg import is_added
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.checkpoint_files import write_checkpoint
-from fgaseg_d2.config_checks import check_names
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.modeling.fgaseg.head import best_classes
-from fgaseg_d2.modeling.layers.similarity import cosine_maps
-from fgaseg_d2.parity import compare
-from fgaseg_d2.parity.compare import REJECTED, Comparison
-from fgaseg_d2.parity.golden import Golden, drawn_image, drawn_state, drawn_targets
-from fgaseg_d2.parity.settings import Settings, translate
-from fgaseg_d2.reference_names import from_reference, to_reference
-from fgaseg_d2.vocabulary import Vocabulary
+from ..checkpoint.catseg import is_added
+from ..checkpoint.checkpointer import FGASegCheckpointer
+from ..checkpoint.files import write_checkpoint
+from ..checkpoint.parameter_names import from_reference, to_reference
+from ..config.checks import check_names
+from ..config.loading import load_config
+from ..methods.fgaseg.head import best_classes
+from ..modeling.layers.similarity import cosine_maps
+from ..vocabulary import Vocabulary
+from . import compare
+from .compare import REJECTED, Comparison
+from .golden import Golden, drawn_image, drawn_state, drawn_targets
+from .settings import Settings, translate
 
 _PADDING = 32  # the reference pads whole pictures to a multiple of this
 

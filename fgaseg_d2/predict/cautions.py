@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 import numpy as np
 
-from fgaseg_d2.class_lists import shorten
-from fgaseg_d2.photographs import looks_like_photograph
-from fgaseg_d2.vocabulary import Vocabulary
+from ..vocabulary import Vocabulary
+from ..vocabulary.parsing import shorten
+from .photographs import looks_like_photograph
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from torch.nn import functional as F
 
-from fgaseg_d2.contact_sheet import Column, draw_contact_sheet
-from fgaseg_d2.legend import LegendEntry
-from fgaseg_d2.segmentation import Segmentation
-from fgaseg_d2.visualization import default_colors
-from fgaseg_d2.wording import shown
+from ..drawing.contact_sheet import Column, draw_contact_sheet
+from ..drawing.legend import LegendEntry
+from ..drawing.overlay import default_colors
+from ..wording import shown
+from .segmentation import Segmentation
 
 _REJECTED = 1e-30  # the head gives classes that it drops the logit -100
 _FINAL_SIDE = 512  # pixels of a final map on a sheet, at most

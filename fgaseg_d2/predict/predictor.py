@@ -17,21 +17,21 @@ from detectron2.data import Metadata
 from detectron2.modeling import build_model
 from PIL import Image
 
-from fgaseg_d2.cautions import Cautions
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.class_lists import listed
-from fgaseg_d2.config_checks import check_names
-from fgaseg_d2.config_effects import PREDICTION
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.data.folders import register_configured
-from fgaseg_d2.data.inputs import PictureInput
-from fgaseg_d2.explanation import Explanation
-from fgaseg_d2.files import read_image
-from fgaseg_d2.modeling.clip.dense_head import is_training_free
-from fgaseg_d2.modeling.inference.label_maps import best_classes, resize_scores
-from fgaseg_d2.segmentation import Segmentation
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.waiting import check_waiting
+from ..checkpoint.checkpointer import FGASegCheckpointer
+from ..config.checks import check_names
+from ..config.effects import PREDICTION
+from ..config.loading import load_config
+from ..data.datasets.folders import register_configured
+from ..data.mappers.inputs import PictureInput
+from ..io.files import read_image
+from ..methods.dense_clip.head import is_training_free
+from ..modeling.inference.label_maps import best_classes, resize_scores
+from ..modeling.waiting import check_waiting
+from ..vocabulary import Vocabulary
+from ..vocabulary.parsing import listed
+from .cautions import Cautions
+from .explanation import Explanation
+from .segmentation import Segmentation
 
 Picture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
 Words: TypeAlias = Vocabulary | Metadata | str | os.PathLike | Iterable[str | Iterable[str]]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgaseg_d2.files import write_image, write_json
-from fgaseg_d2.regular_files import home_path
-from fgaseg_d2.visualization import draw_overlay
-from fgaseg_d2.vocabulary import Vocabulary
+from ..drawing.overlay import draw_overlay
+from ..io.files import write_image, write_json
+from ..io.regular_files import home_path
+from ..vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What :class:`~fgaseg_d2.predictor.OpenVocabPredictor` finds in a picture.
+    """What :class:`~fgaseg_d2.predict.predictor.OpenVocabPredictor` finds in a picture.
 
     Args:
         image: the picture, H x W x 3, uint8, RGB.
@@ -60,7 +60,7 @@ class Segmentation:
 
         Args:
             image: another picture of the same size, H x W x 3, uint8, RGB.
-            options: of :func:`~fgaseg_d2.visualization.draw_overlay`.
+            options: of :func:`~fgaseg_d2.drawing.overlay.draw_overlay`.
 
         Returns:
             A picture, uint8, RGB, larger than the original by the legend.

@@ -15,12 +15,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 from detectron2.evaluation import inference_on_dataset
 
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.engine.optimizer import build_optimizer
-from fgaseg_d2.engine.trainer import FGASegTrainer
-from fgaseg_d2.files import write_image
-from fgaseg_d2.predictor import OpenVocabPredictor
-from fgaseg_d2.vocabulary import Vocabulary
+from ..config.loading import load_config
+from ..engine.optimizer import build_optimizer
+from ..engine.trainer import FGASegTrainer
+from ..io.files import write_image
+from ..predict.predictor import OpenVocabPredictor
+from ..vocabulary import Vocabulary
 
 _DATASET = "speed_measurement"
 

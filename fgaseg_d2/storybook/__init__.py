@@ -1,7 +1,5 @@
 """Storybook: an endless picture book, drawn by a program, with a label for every pixel."""
 
-import os
-
 from .classes import (
     FULL_CLASSES,
     PRODUCTS,
@@ -14,20 +12,6 @@ from .classes import (
 from .drawing import write_dataset
 from .scenes import Scene, draw_scene
 
-
-def register_storybook(root: str | os.PathLike | None = None) -> None:
-    """Register the data sets of Storybook with Detectron2 (``registration.DATASETS``).
-
-    Args:
-        root: Folder that holds ``storybook/``; None takes the environment variable
-            DETECTRON2_DATASETS, or ``datasets`` if it is not set.
-    """
-    # Drawing and writing scenes must not wait for Detectron2, which imports PyTorch.
-    from .registration import register_storybook as register
-
-    register(root)
-
-
 __all__ = [
     "FULL_CLASSES",
     "PRODUCTS",
@@ -38,6 +22,5 @@ __all__ = [
     "Scene",
     "draw_scene",
     "find_products",
-    "register_storybook",
     "write_dataset",
 ]

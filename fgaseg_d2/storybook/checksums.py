@@ -6,8 +6,7 @@ How a PNG or JPEG is packed depends on the libraries of a machine, and a JPEG's 
 import hashlib
 import os
 
-from fgaseg_d2.files import read_image
-
+from ..io.files import read_image
 from .dataset import SPLITS, Settings, finished_scenes, split_folder
 
 # SHA-256 of the published data set, as pixel_hash counts it.

@@ -7,7 +7,7 @@ scene holds positions in :data:`FULL_CLASSES`; all other vocabularies follow fro
 
 from typing import NamedTuple
 
-from fgaseg_d2.wording import shown
+from ..wording import shown
 
 STUFF_CLASSES: tuple[str, ...] = (
     "sky",

@@ -7,11 +7,10 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fgaseg_d2.file_errors import reading
-from fgaseg_d2.json_files import read_json
-from fgaseg_d2.regular_files import home_path
-from fgaseg_d2.wording import shown
-
+from ..io.file_errors import reading
+from ..io.json_files import read_json
+from ..io.regular_files import home_path
+from ..wording import shown
 from .canvas import check_sides
 from .classes import PRODUCTS, TRAINING_PRODUCTS, Product
 from .vocabularies import (

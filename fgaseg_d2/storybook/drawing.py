@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
-from fgaseg_d2.data.parallel import available_processors, each
-from fgaseg_d2.file_errors import FileError, writing
-from fgaseg_d2.files import atomic_path
-from fgaseg_d2.partial_files import remove_leftovers
-from fgaseg_d2.wording import PATH, shown
-
+from ..io.file_errors import FileError, writing
+from ..io.files import atomic_path
+from ..io.partial_files import remove_leftovers
+from ..parallel import available_processors, each
+from ..wording import PATH, shown
 from .dataset import (
     INFO_NAME,
     SPLITS,

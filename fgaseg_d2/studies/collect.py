@@ -10,13 +10,13 @@ from typing import Any
 
 from detectron2.config import get_cfg
 
-from fgaseg_d2.config import add_fgaseg_config
-from fgaseg_d2.config_values import leaves
-from fgaseg_d2.json_files import parse_json, read_json
-from fgaseg_d2.studies.definition import COSTS, Study
-from fgaseg_d2.studies.plan import DONE, FAILED, Planner, Run, Step, check
-from fgaseg_d2.studies.statistics import Spread, paired_difference, spread
-from fgaseg_d2.wording import shown
+from ..config.keys import add_fgaseg_config
+from ..config.values import leaves
+from ..io.json_files import parse_json, read_json
+from ..wording import shown
+from .definition import COSTS, Study
+from .plan import DONE, FAILED, Planner, Run, Step, check
+from .statistics import Spread, paired_difference, spread
 
 
 def collect(study: Study, planner: Planner, seeds: Iterable[int] = ()) -> dict[str, Any]:

@@ -7,24 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.data.folders import register_configured
-from fgaseg_d2.data.labels import dataset_records
-from fgaseg_d2.files import atomic_path, write_json
-from fgaseg_d2.studies import plot, table
-from fgaseg_d2.studies.collect import collect, states
-from fgaseg_d2.studies.definition import Study, load_study, study_names
-from fgaseg_d2.studies.jobs import Jobs, make_slots
-from fgaseg_d2.studies.plan import Planner, Run, check
-from fgaseg_d2.studies.settings import (
-    CLIP,
-    RUNS,
-    read_settings,
-    settle,
-    write_clip,
-    write_settings,
-)
-from fgaseg_d2.wording import shown
+from ..config.loading import load_config
+from ..data.datasets.folders import register_configured
+from ..data.labels import dataset_records
+from ..io.files import atomic_path, write_json
+from ..wording import shown
+from . import plot, table
+from .collect import collect, states
+from .definition import Study, load_study, study_names
+from .jobs import Jobs, make_slots
+from .plan import Planner, Run, check
+from .settings import CLIP, RUNS, read_settings, settle, write_clip, write_settings
 
 
 @dataclass(frozen=True)

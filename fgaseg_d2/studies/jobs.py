@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from fgaseg_d2.checkpoint_files import read_checkpoint, write_checkpoint
-from fgaseg_d2.file_errors import writing
-from fgaseg_d2.files import prepare_folder, write_json
-from fgaseg_d2.speed.report import machine, versions
-from fgaseg_d2.studies.plan import DONE, FAILED, Run, Step, claim
+from ..checkpoint.files import read_checkpoint, write_checkpoint
+from ..io.file_errors import writing
+from ..io.files import prepare_folder, write_json
+from ..speed.report import machine, versions
+from .plan import DONE, FAILED, Run, Step, claim
 
 # glibc returns large tensors to the system after every use, which costs a third of the time.
 _MALLOC = {

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.config_values import leaves
-from fgaseg_d2.files import write_json
-from fgaseg_d2.json_files import read_json
-from fgaseg_d2.studies.definition import Row, Study
-from fgaseg_d2.studies.settings import CLIP, RUNS, Settings
-from fgaseg_d2.wording import shown
+from ..config.loading import load_config
+from ..config.values import leaves
+from ..io.files import write_json
+from ..io.json_files import read_json
+from ..wording import shown
+from .definition import Row, Study
+from .settings import CLIP, RUNS, Settings
 
 # What does not change the result, or is compared by what it holds.
 _WITHOUT_EFFECT = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.files import atomic_path
+from ..io.files import atomic_path
 
 _TITLES = {
     "seconds_per_picture": "test, seconds a picture",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fgaseg_d2.studies.collect import states
-from fgaseg_d2.studies.settings import BUNDLED_MODEL
+from .collect import states
+from .settings import BUNDLED_MODEL
 
 # Benchmarks of the paper with a column of their own; the differences are means over all it gives.
 _SHOWN = ("A-150", "PC-59")

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Iterator, KeysView, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fgaseg_d2.class_lists import clean_class, listed, same_name
-from fgaseg_d2.wording import shown
+from ..wording import shown
+from .parsing import clean_class, listed, same_name
 
 if TYPE_CHECKING:
-    from fgaseg_d2.vocabulary import Vocabulary
+    from .vocabulary import Vocabulary
 
 OWN_KEY = "fgaseg_d2"
 _OWN = ("vocabulary", "background_class", "unseen_classes")

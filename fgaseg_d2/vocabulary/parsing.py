@@ -217,7 +217,7 @@ def read_benchmark(name: str) -> dict[str, Any]:
 
 
 def _benchmark_folder() -> Any:
-    return resources.files("fgaseg_d2") / "data" / "vocabularies"
+    return resources.files("fgaseg_d2") / "vocabulary" / "lists"
 
 
 def shorten(text: str, length: int = 60) -> str:

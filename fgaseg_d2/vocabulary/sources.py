@@ -7,7 +7,8 @@ import os
 import re
 from pathlib import Path
 
-from fgaseg_d2.class_lists import (
+from ..io.regular_files import home_path, require_file
+from .parsing import (
     COMMAS,
     MAX_TEXT,
     SEMICOLONS,
@@ -17,9 +18,8 @@ from fgaseg_d2.class_lists import (
     split_escaped,
     split_synonyms,
 )
-from fgaseg_d2.class_structures import read_json, read_yaml
-from fgaseg_d2.class_tables import cells, read_lines, read_table, without_numbers, without_quotes
-from fgaseg_d2.regular_files import home_path, require_file
+from .structures import read_json, read_yaml
+from .tables import cells, read_lines, read_table, without_numbers, without_quotes
 
 _TEXT, _JSON, _YAML, _TABLE = (".txt",), (".json",), (".yaml", ".yml"), (".csv", ".tsv")
 # Longer ones first: the mark of UTF-32 begins as that of UTF-16.

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from fgaseg_d2.class_lists import check_unique, read_classes, shorten
-from fgaseg_d2.class_tables import in_order
+from .parsing import check_unique, read_classes, shorten
+from .tables import in_order
 
 # This package's benchmarks, Ultralytics, COCO, Hugging Face and others.
 _KEYS = ("classes", "names", "categories", "id2label", "label2id", "class_names", "stuff_classes")

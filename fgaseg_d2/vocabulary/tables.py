@@ -9,14 +9,7 @@ import csv
 import re
 from collections.abc import Sequence
 
-from fgaseg_d2.class_lists import (
-    BARS,
-    COMMAS,
-    SEMICOLONS,
-    same_name,
-    shorten,
-    split_escaped,
-)
+from .parsing import BARS, COMMAS, SEMICOLONS, same_name, shorten, split_escaped
 
 # Titles of the columns of a table, the likeliest first.
 _NAME_TITLES = ("name", "names", "class_name", "classname", "category_name", "class", "category",

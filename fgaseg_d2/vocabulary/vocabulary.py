@@ -13,7 +13,10 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
-from fgaseg_d2 import class_lists, class_sources, metadata_words, wording
+from .. import wording
+from . import dataset_words as metadata_words
+from . import parsing as class_lists
+from . import sources as class_sources
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgaseg_d2.data import build
+from fgaseg_d2.data import loaders as build
 from fgaseg_d2.data.seeding import derived_seed, seeded
 from tests import datasets
 from tests.conftest import ROOT, config

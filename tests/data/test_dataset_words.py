@@ -4,9 +4,9 @@ import pytest
 from detectron2.data import MetadataCatalog
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.data.build import check_train_datasets
 from fgaseg_d2.data.dataset_words import with_test_set
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.loaders import check_train_datasets
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from tests import datasets
 from tests.conftest import config
 

@@ -9,11 +9,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
-from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.data import register_folders
-from fgaseg_d2.data.folders import register_configured
+from fgaseg_d2.data.datasets.folders import register_configured
 from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from tests.conftest import ROOT, config
 
 NAME = "own_val"
@@ -103,7 +103,7 @@ def test_words_from_a_file(pets, form, monkeypatch):
 
 def test_pictures_without_a_label_are_left_out_and_said(pets, caplog):
     (pets / "labels/more/c.png").unlink()
-    with caplog.at_level(logging.WARNING, "fgaseg_d2.data.folders"):
+    with caplog.at_level(logging.WARNING, "fgaseg_d2.data.datasets.folders"):
         assert len(load(pets)) == 5
     # A handler may sit on two loggers.
     assert set(caplog.messages) == {

@@ -12,11 +12,11 @@ from PIL import Image
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
+from fgaseg_d2.drawing.overlay import default_colors
 from fgaseg_d2.evaluation import SegmentationEvaluator
 from fgaseg_d2.evaluation.gallery import dataset_colours
 from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.visualization import default_colors
 from tests import datasets
 from tests.conftest import config
 

@@ -6,10 +6,10 @@ import torch
 from detectron2.engine import DefaultPredictor
 from PIL import Image
 
-from fgaseg_d2.config_values import leaves
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.config.values import leaves
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from fgaseg_d2.engine.run_description import describe_run
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests import datasets
 from tests.conftest import config
 from tests.demo_tools import in_process, write_picture

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data.labels import LabelSpec, read_label
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from fgaseg_d2.data.seeding import seeded
 from tests import datasets
 from tests.conftest import config

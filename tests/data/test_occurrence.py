@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fgaseg_d2.data import occurrence
-from fgaseg_d2.data.build import build_train_loader
 from fgaseg_d2.data.checking import check_dataset
+from fgaseg_d2.data.loaders import build_train_loader
 from fgaseg_d2.engine import testing
 from tests import datasets
 from tests.conftest import config, tool

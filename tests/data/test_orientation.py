@@ -6,9 +6,9 @@ from PIL import Image
 
 from fgaseg_d2.data.checking import check_dataset
 from fgaseg_d2.data.labels import label_size, read_label
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from fgaseg_d2.evaluation.truth import GroundTruth
-from fgaseg_d2.files import read_image
+from fgaseg_d2.io.files import read_image
 from tests import datasets
 from tests.conftest import config, tool
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data import register_benchmarks
-from fgaseg_d2.data.benchmarks import BENCHMARKS
+from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.data.labels import LabelSpec, read_label
 from tests.conftest import ROOT
 
@@ -129,7 +129,7 @@ def test_a_label_without_its_picture_is_named(root):
 
 def test_another_number_than_the_official_one_is_a_warning(root, caplog):
     prepare(root, "coco_stuff", "val", ["a", "b"])
-    with caplog.at_level(logging.WARNING, "fgaseg_d2.data.registration"):
+    with caplog.at_level(logging.WARNING, "fgaseg_d2.data.datasets.registration"):
         assert len(DatasetCatalog.get("coco_stuff_val")) == 2
     (message,) = set(caplog.messages)  # a handler may sit on two loggers
     assert "official 5000" in message and "got 2" in message and "--check" in message

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fgaseg_d2.data.storybook import (
+from fgaseg_d2.storybook import (
     FULL_CLASSES,
     PRODUCTS,
     SEEN_CLASSES,
@@ -12,9 +12,9 @@ from fgaseg_d2.data.storybook import (
     UNSEEN_CLASSES,
     find_products,
 )
-from fgaseg_d2.data.storybook.classes import ATTRIBUTES, COLOURS, PATTERNS, THINGS
-from fgaseg_d2.data.storybook.shapes import SHAPES
-from fgaseg_d2.data.storybook.vocabularies import (
+from fgaseg_d2.storybook.classes import ATTRIBUTES, COLOURS, PATTERNS, THINGS
+from fgaseg_d2.storybook.shapes import SHAPES
+from fgaseg_d2.storybook.vocabularies import (
     ATTRIBUTE_WORDS,
     FULL,
     GENERALIZED,

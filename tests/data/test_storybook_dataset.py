@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fgaseg_d2.data.storybook import (
+from fgaseg_d2.data import register_storybook
+from fgaseg_d2.data.datasets.storybook import DATASETS
+from fgaseg_d2.storybook import (
     FULL_CLASSES,
     PRODUCTS,
     SEEN_CLASSES,
     dataset,
     draw_scene,
     drawing,
-    register_storybook,
     write_dataset,
 )
-from fgaseg_d2.data.storybook.registration import DATASETS
 from tests.processes import PATIENCE, alive, children_of, wait_until
 
 TINY = {"height": 32, "width": 48}

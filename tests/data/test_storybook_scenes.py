@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fgaseg_d2.data.storybook import (
+from fgaseg_d2.storybook import (
     FULL_CLASSES,
     PRODUCTS,
     SEEN_CLASSES,
@@ -17,12 +17,12 @@ from fgaseg_d2.data.storybook import (
     draw_scene,
     find_products,
 )
-from fgaseg_d2.data.storybook.canvas import Canvas
-from fgaseg_d2.data.storybook.classes import COLOURS, PATTERNS
-from fgaseg_d2.data.storybook.dice import Dice
-from fgaseg_d2.data.storybook.layout import place_things
-from fgaseg_d2.data.storybook.terrain import plan_terrain
-from fgaseg_d2.data.storybook.vocabularies import GENERALIZED, SEEN
+from fgaseg_d2.storybook.canvas import Canvas
+from fgaseg_d2.storybook.classes import COLOURS, PATTERNS
+from fgaseg_d2.storybook.dice import Dice
+from fgaseg_d2.storybook.layout import place_things
+from fgaseg_d2.storybook.terrain import plan_terrain
+from fgaseg_d2.storybook.vocabularies import GENERALIZED, SEEN
 
 SMALL = 48
 # Of the scenes of test_pixels_are_those_of_every_other_machine.

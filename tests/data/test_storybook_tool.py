@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fgaseg_d2.data.storybook import (
+from fgaseg_d2.storybook import (
     PRODUCTS,
     STUFF_CLASSES,
     checksums,
@@ -17,8 +17,8 @@ from fgaseg_d2.data.storybook import (
     drawing,
     write_dataset,
 )
-from fgaseg_d2.data.storybook.classes import ATTRIBUTES
-from fgaseg_d2.data.storybook.vocabularies import GENERALIZED
+from fgaseg_d2.storybook.classes import ATTRIBUTES
+from fgaseg_d2.storybook.vocabularies import GENERALIZED
 from tests.conftest import ROOT, tool
 
 

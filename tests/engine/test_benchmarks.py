@@ -10,7 +10,7 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from fgaseg_d2.data import register_benchmarks
-from fgaseg_d2.data.benchmarks import BENCHMARKS
+from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.engine import FGASegTrainer, testing
 from tests import raw_trees
 from tests.conftest import config, tool

@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils.events import EventStorage
 
-from fgaseg_d2.checkpoint import FGASegCheckpointer
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
 from tests.conftest import ROOT
 from tests.engine import training
 

@@ -6,7 +6,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from fgaseg_d2.data.catalog import replace_dataset
+from fgaseg_d2.data.datasets.catalog import replace_dataset
 from fgaseg_d2.engine import FGASegTrainer
 from tests import datasets
 from tests.conftest import config

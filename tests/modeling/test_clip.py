@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fgaseg_d2.modeling.clip.backbone import CLIPViT
-from fgaseg_d2.modeling.clip.loading import PretrainedWeightsError, load_clip, split_attention
-from fgaseg_d2.modeling.clip.templates import resolve_templates
+from fgaseg_d2.modeling.text.templates import resolve_templates
+from fgaseg_d2.modeling.towers.clip_vit import CLIPViT
+from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError, load_clip, split_attention
 from tests.conftest import ROOT, build, build_small
 
 SMALL_CLIP = str(ROOT / "tests/data/clip/Small-ViT-8.json")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fgaseg_d2.modeling.clip.backbone import CLIPViT
-from fgaseg_d2.modeling.clip.dense_reading import READINGS, neighbourhood
-from fgaseg_d2.modeling.clip.loading import split_attention
+from fgaseg_d2.modeling.towers.clip_vit import CLIPViT
+from fgaseg_d2.modeling.towers.dense_reading import READINGS, neighbourhood
+from fgaseg_d2.modeling.towers.loading import split_attention
 from tests.conftest import ROOT, build_small
 
 # How much a token of head h takes of another one, from q, k (L x E) and the places of the tokens.

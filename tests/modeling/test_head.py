@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fgaseg_d2.modeling.fgaseg.head import REJECTED, best_classes
-from fgaseg_d2.modeling.fgaseg.losses import FGASegCriterion
-from fgaseg_d2.modeling.fgaseg.supplementation import convolve_by_text
+from fgaseg_d2.methods.fgaseg.head import REJECTED, best_classes
+from fgaseg_d2.methods.fgaseg.losses import FGASegCriterion
+from fgaseg_d2.methods.fgaseg.supplementation import convolve_by_text
 from fgaseg_d2.modeling.layers import chunks
 from fgaseg_d2.modeling.layers.similarity import cosine_maps
 from tests.conftest import build_small

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from fgaseg_d2.modeling.inference import label_maps
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.modeling.inference.class_scores import reduce_entries
-from fgaseg_d2.modeling.inference.sliding_window import cut_views, merge_views, window_offsets
+from fgaseg_d2.modeling.inference.protocols import cut_views, merge_views, window_offsets
 
 
 def test_windows_of_the_published_protocol():

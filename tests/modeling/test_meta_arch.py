@@ -7,7 +7,7 @@ from detectron2.engine import DefaultPredictor
 from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.modeling.fgaseg.losses import sample_classes
+from fgaseg_d2.methods.fgaseg.losses import sample_classes
 from tests.conftest import build_small, config
 
 FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 2)

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.modeling.clip.pretraining import describe
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.methods.clip_pretraining.meta_arch import describe
 from tests.conftest import build_small
 
 NAMES = ("sky", "red house", "cat", "road")

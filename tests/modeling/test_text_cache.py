@@ -7,8 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from fgaseg_d2.modeling.clip.prompts import encode_prompts
-from fgaseg_d2.modeling.clip.text_cache import TextCache, fingerprint
+from fgaseg_d2.modeling.text.cache import TextCache, fingerprint
+from fgaseg_d2.modeling.text.prompts import encode_prompts
 from tests.conftest import ROOT, build_small
 
 WORDS = tuple((f"word {number}",) for number in range(40))

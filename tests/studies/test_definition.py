@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fgaseg_d2.config_files import load_config
+from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.studies.definition import load_study, study_names
 from fgaseg_d2.studies.plan import Planner, _words
 from fgaseg_d2.studies.settings import Settings

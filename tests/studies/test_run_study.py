@@ -11,7 +11,7 @@ import filelock
 import pytest
 import torch
 
-from fgaseg_d2.data.storybook import write_dataset
+from fgaseg_d2.storybook import write_dataset
 from tests.conftest import ROOT, build_small, tool
 from tests.demo_tools import SLOW, imported
 from tests.processes import PATIENCE, alive, children_of, wait_until

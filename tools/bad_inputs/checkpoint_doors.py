@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bad_inputs.case import Case, Draw
 from bad_inputs.doors import command, load_into_model
-from fgaseg_d2.checkpoint_files import read_checkpoint
+from fgaseg_d2.checkpoint.files import read_checkpoint
 
 
 def saved(content: Any, zipped: bool = True) -> bytes:

@@ -15,7 +15,7 @@ from bad_inputs.checkpoint_doors import saved
 from bad_inputs.doors import assert_finite
 from bad_inputs.material import open_clip_state
 from bad_inputs.mutations import cut, damaged
-from fgaseg_d2.modeling.clip.loading import load_clip
+from fgaseg_d2.modeling.towers.loading import load_clip
 
 
 class _Tree(nn.Module):

@@ -14,9 +14,9 @@ from bad_inputs.case import Case, Draw
 from bad_inputs.doors import command
 from bad_inputs.material import Material
 from bad_inputs.mutations import damaged, damaged_tree, odd_value
-from fgaseg_d2.config_files import load_config
-from fgaseg_d2.data.mapper import SemanticMapper
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 
 # Sections whose keys the model or its preparation of pictures reads.
 _READ = ("MODEL.CLIP.", "MODEL.FGASEG.", "INPUT.", "TEST.", "DATASETS.", "SOLVER.", "DATALOADER.")

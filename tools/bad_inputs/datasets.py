@@ -14,11 +14,11 @@ from bad_inputs.case import Case, Draw
 from bad_inputs.doors import command
 from bad_inputs.material import CLASSES, Material
 from bad_inputs.mutations import odd_value
-from fgaseg_d2.data.catalog import replace_dataset
 from fgaseg_d2.data.checking import check_dataset
-from fgaseg_d2.data.folders import register_folders
+from fgaseg_d2.data.datasets.catalog import replace_dataset
+from fgaseg_d2.data.datasets.folders import register_folders
 from fgaseg_d2.data.labels import dataset_records
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.vocabulary import Vocabulary
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from bad_inputs.material import Material
-from fgaseg_d2.checkpoint import FGASegCheckpointer
-from fgaseg_d2.segmentation import Segmentation
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.predict.segmentation import Segmentation
 
 # All that have a main function for a command line; imported once, before the first input.
 PROGRAMS = (
@@ -31,7 +31,7 @@ PROGRAMS = (
 # What these import when they are called.
 _LATER = (
     "fgaseg_d2.data.preparation",
-    "fgaseg_d2.data.storybook.checksums",
+    "fgaseg_d2.storybook.checksums",
     "fgaseg_d2.engine.setup",
     "fgaseg_d2.engine.testing",
     "fgaseg_d2.evaluation.gallery",

@@ -18,10 +18,10 @@ from bad_inputs.material import CLASSES, WORDS, Material
 from bad_inputs.mutations import cut, damaged
 from bad_inputs.pictures import png_chunks as picture_chunks
 from bad_inputs.pictures import sound_picture, tagged
-from fgaseg_d2.data.catalog import replace_dataset
 from fgaseg_d2.data.checking import check_dataset
+from fgaseg_d2.data.datasets.catalog import replace_dataset
 from fgaseg_d2.data.labels import read_label
-from fgaseg_d2.data.mapper import SemanticMapper
+from fgaseg_d2.data.mappers.labelled import SemanticMapper
 
 
 def _checked(record: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -15,9 +15,9 @@ from detectron2.config import CfgNode
 from PIL import Image
 from torch import Tensor
 
-from fgaseg_d2.config_files import leaves, load_config
-from fgaseg_d2.modeling.clip.loading import load_clip
-from fgaseg_d2.predictor import OpenVocabPredictor
+from fgaseg_d2.config.loading import leaves, load_config
+from fgaseg_d2.modeling.towers.loading import load_clip
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
 
 CLASSES = ("cat", "dog", "sky")
 WORDS = ",".join(CLASSES)

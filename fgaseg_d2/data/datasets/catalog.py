@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fgaseg_d2.regular_files import home_path
+from ...io.regular_files import home_path
 
 
 def datasets_root(root: str | os.PathLike | None = None) -> Path:

@@ -13,14 +13,14 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fgaseg_d2.data.catalog import replace_dataset
-from fgaseg_d2.data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
-from fgaseg_d2.data.pairs import few, paired_files
-from fgaseg_d2.metadata_words import first_names
-from fgaseg_d2.regular_files import home_path
-from fgaseg_d2.visualization import class_colors
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.wording import shown
+from ...drawing.overlay import class_colors
+from ...io.regular_files import home_path
+from ...vocabulary import Vocabulary
+from ...vocabulary.dataset_words import first_names
+from ...wording import shown
+from ..labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
+from .catalog import replace_dataset
+from .pairs import few, paired_files
 
 logger = logging.getLogger(__name__)
 

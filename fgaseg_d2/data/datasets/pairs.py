@@ -16,7 +16,7 @@ def paired_files(images: Path, labels: Path) -> tuple[list[dict], list[str]]:
     """List every label file with the picture of the same name.
 
     Folders within the folders count: ``b/c.png`` belongs to ``b/c.jpg``. Hidden files and folders
-    are left out, unfinished files of :func:`fgaseg_d2.files.atomic_path` among them.
+    are left out, unfinished files of :func:`fgaseg_d2.io.files.atomic_path` among them.
 
     Args:
         images: folder of pictures (:data:`PICTURE_ENDINGS`).

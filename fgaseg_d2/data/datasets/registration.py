@@ -5,12 +5,12 @@ import os
 from functools import partial
 from pathlib import Path
 
-from fgaseg_d2.class_lists import read_benchmark
-from fgaseg_d2.data.benchmarks import BENCHMARKS, Benchmark
-from fgaseg_d2.data.catalog import datasets_root, replace_dataset
-from fgaseg_d2.data.pairs import paired_files
-from fgaseg_d2.metadata_words import OWN_KEY
-from fgaseg_d2.visualization import class_colors
+from ...drawing.overlay import class_colors
+from ...vocabulary.dataset_words import OWN_KEY
+from ...vocabulary.parsing import read_benchmark
+from .benchmarks import BENCHMARKS, Benchmark
+from .catalog import datasets_root, replace_dataset
+from .pairs import paired_files
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,10 @@ import os
 from dataclasses import asdict
 from functools import partial
 
-from fgaseg_d2.data.catalog import datasets_root, replace_dataset
-
-from .classes import CLASS_IDS, IGNORE_LABEL, STUFF_CLASSES
-from .dataset import SPLITS, Settings, finished_scenes, split_folder
-from .drawing import write_dataset
-from .vocabularies import (
+from ...storybook.classes import CLASS_IDS, IGNORE_LABEL, STUFF_CLASSES
+from ...storybook.dataset import SPLITS, Settings, finished_scenes, split_folder
+from ...storybook.drawing import write_dataset
+from ...storybook.vocabularies import (
     ATTRIBUTE_WORDS,
     FULL,
     GENERALIZED,
@@ -22,6 +20,7 @@ from .vocabularies import (
     UNSEEN,
     StorybookVocabulary,
 )
+from .catalog import datasets_root, replace_dataset
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
-from fgaseg_d2.data.resizing import ResizeShortestEdge
+from .resizing import ResizeShortestEdge
 
 Step: TypeAlias = T.Augmentation | T.Transform
 

@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 
-from fgaseg_d2.data.dataset_files import read_dataset_picture
-from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
-from fgaseg_d2.data.inputs import PictureInput, Step, evaluation_augmentations, train_augmentations
-from fgaseg_d2.data.labels import (
+from ...vocabulary import Vocabulary
+from ...wording import shown
+from ..dataset_files import read_dataset_picture
+from ..dataset_words import evaluation_vocabulary, training_vocabulary
+from ..labels import (
     DEFAULT_IGNORE_LABEL,
     LabelSpec,
     outside_classes,
     read_tagged_label,
     tagged_label_size,
 )
-from fgaseg_d2.data.pair_sizes import Found, check_pair, check_record
-from fgaseg_d2.vocabulary import Vocabulary
-from fgaseg_d2.wording import shown
+from ..pair_sizes import Found, check_pair, check_record
+from .inputs import PictureInput, Step, evaluation_augmentations, train_augmentations
 
 # What a model reads in its input as requests. In a record of a dataset they mean something else.
 _REQUESTS = ("output", "scale")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fgaseg_d2.data.parallel import available_processors
-from fgaseg_d2.data.preparation.ade20k_150 import Ade20k150
-from fgaseg_d2.data.preparation.ade20k_847 import Ade20k847
-from fgaseg_d2.data.preparation.check import check_split
-from fgaseg_d2.data.preparation.coco_stuff import CocoStuff
-from fgaseg_d2.data.preparation.findings import Findings
-from fgaseg_d2.data.preparation.locating import RawDataMissingError
-from fgaseg_d2.data.preparation.outcomes import SplitResult
-from fgaseg_d2.data.preparation.pascal_context_59 import PascalContext59
-from fgaseg_d2.data.preparation.pascal_context_459 import PascalContext459
-from fgaseg_d2.data.preparation.pascal_voc import PascalVoc
-from fgaseg_d2.data.preparation.prepare import prepare_split
-from fgaseg_d2.data.preparation.samples import Family
+from ...parallel import available_processors
+from .ade20k_150 import Ade20k150
+from .ade20k_847 import Ade20k847
+from .check import check_split
+from .coco_stuff import CocoStuff
+from .findings import Findings
+from .locating import RawDataMissingError
+from .outcomes import SplitResult
+from .pascal_context_59 import PascalContext59
+from .pascal_context_459 import PascalContext459
+from .pascal_voc import PascalVoc
+from .prepare import prepare_split
+from .samples import Family
 
 __all__ = [
     "FAMILIES",

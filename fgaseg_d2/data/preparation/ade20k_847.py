@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fgaseg_d2.class_lists import read_benchmark
-from fgaseg_d2.data.preparation.locating import Part, require
-from fgaseg_d2.data.preparation.pairing import unexpected, unpaired
-from fgaseg_d2.data.preparation.raw_files import is_litter, read_png
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
-from fgaseg_d2.files import pillow_errors
+from ...io.files import pillow_errors
+from ...vocabulary.parsing import read_benchmark
+from .locating import Part, require
+from .pairing import unexpected, unpaired
+from .raw_files import is_litter, read_png
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 _FOLDERS = {"train": "training", "val": "validation"}
 _LABEL = "_seg.png"

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fgaseg_d2.data.parallel import each
-from fgaseg_d2.data.preparation.findings import Findings
-from fgaseg_d2.data.preparation.outcomes import (
-    Outcome,
-    SplitResult,
-    summarise,
-    tell_listing,
-    told,
-)
-from fgaseg_d2.data.preparation.prepared_files import is_whole, leftovers
-from fgaseg_d2.data.preparation.raw_files import check_orientation, read_png, tagged_picture_size
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
-from fgaseg_d2.file_errors import explained
-from fgaseg_d2.orientation import UPRIGHT
+from ...io.file_errors import explained
+from ...io.orientation import UPRIGHT
+from ...parallel import each
+from .findings import Findings
+from .outcomes import Outcome, SplitResult, summarise, tell_listing, told
+from .prepared_files import is_whole, leftovers
+from .raw_files import check_orientation, read_png, tagged_picture_size
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 # Pillow has called PNGs of 16 bits by several names.
 _MODES = {8: ("L",), 16: ("I;16", "I", "I;16B")}

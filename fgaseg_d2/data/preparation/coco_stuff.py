@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fgaseg_d2.class_lists import read_benchmark
-from fgaseg_d2.data.preparation.locating import Part, require
-from fgaseg_d2.data.preparation.pairing import pair_folders
-from fgaseg_d2.data.preparation.raw_files import read_png
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
+from ...vocabulary.parsing import read_benchmark
+from .locating import Part, require
+from .pairing import pair_folders
+from .raw_files import read_png
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 # The list goes from 1 to 182; things of it that nobody annotated are no classes.
 _VALUES = range(182)

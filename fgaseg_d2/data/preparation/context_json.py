@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from fgaseg_d2.data.preparation.raw_files import check_not_empty
-from fgaseg_d2.json_files import read_json
+from ...io.json_files import read_json
+from .raw_files import check_not_empty
 
 _ADVICE = "download the file anew"
 

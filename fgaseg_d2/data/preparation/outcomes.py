@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fgaseg_d2.data.preparation.findings import Findings
-from fgaseg_d2.data.preparation.prepared_files import strangers
-from fgaseg_d2.data.preparation.samples import Family, Listing
+from .findings import Findings
+from .prepared_files import strangers
+from .samples import Family, Listing
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fgaseg_d2.data.preparation.raw_files import files_in
-from fgaseg_d2.data.preparation.samples import Family, Listing
+from .raw_files import files_in
+from .samples import Family, Listing
 
 
 def pair_folders(

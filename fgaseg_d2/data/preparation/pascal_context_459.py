@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from fgaseg_d2.data.preparation.context_json import ContextJson
-from fgaseg_d2.data.preparation.locating import Part, hint, require
-from fgaseg_d2.data.preparation.pairing import with_pictures
-from fgaseg_d2.data.preparation.raw_files import check_not_empty, read_ids
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
+from .context_json import ContextJson
+from .locating import Part, hint, require
+from .pairing import with_pictures
+from .raw_files import check_not_empty, read_ids
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 _TOP = "VOCdevkit/VOC2010"
 _KEY = "LabelMap"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fgaseg_d2.class_lists import read_benchmark
-from fgaseg_d2.data.preparation.context_json import ContextJson
-from fgaseg_d2.data.preparation.locating import Part, require
-from fgaseg_d2.data.preparation.pairing import with_pictures
-from fgaseg_d2.data.preparation.run_lengths import decode
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
+from ...vocabulary.parsing import read_benchmark
+from .context_json import ContextJson
+from .locating import Part, require
+from .pairing import with_pictures
+from .run_lengths import decode
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 _UNLABELLED = 0
 _LAST_LABEL = 459  # of labels.txt

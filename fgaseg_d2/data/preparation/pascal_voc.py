@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fgaseg_d2.data.preparation.locating import Part, require
-from fgaseg_d2.data.preparation.pairing import with_pictures
-from fgaseg_d2.data.preparation.raw_files import read_ids, read_png
-from fgaseg_d2.data.preparation.samples import Family, Listing, Sample
-from fgaseg_d2.data.preparation.value_table import ValueTable
+from .locating import Part, require
+from .pairing import with_pictures
+from .raw_files import read_ids, read_png
+from .samples import Family, Listing, Sample
+from .value_table import ValueTable
 
 _BACKGROUND, _BORDER = 0, 255
 _CLASSES = range(1, 21)

@@ -6,19 +6,13 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from fgaseg_d2.data.parallel import each
-from fgaseg_d2.data.preparation.findings import Findings
-from fgaseg_d2.data.preparation.outcomes import (
-    Outcome,
-    SplitResult,
-    summarise,
-    tell_listing,
-    told,
-)
-from fgaseg_d2.data.preparation.prepared_files import is_whole, only_run, write
-from fgaseg_d2.data.preparation.samples import Family, Sample
-from fgaseg_d2.file_errors import explained
-from fgaseg_d2.partial_files import remove_leftovers
+from ...io.file_errors import explained
+from ...io.partial_files import remove_leftovers
+from ...parallel import each
+from .findings import Findings
+from .outcomes import Outcome, SplitResult, summarise, tell_listing, told
+from .prepared_files import is_whole, only_run, write
+from .samples import Family, Sample
 
 
 def prepare_split(

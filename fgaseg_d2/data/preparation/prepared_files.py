@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fgaseg_d2.data.preparation.raw_files import is_litter
-from fgaseg_d2.file_errors import reading, writing
-from fgaseg_d2.files import atomic_path
-from fgaseg_d2.partial_files import PARTIAL
+from ...io.file_errors import reading, writing
+from ...io.files import atomic_path
+from ...io.partial_files import PARTIAL
+from .raw_files import is_litter
 
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fgaseg_d2.data.pair_sizes import Found, check_pair
-from fgaseg_d2.files import pillow_errors
-from fgaseg_d2.orientation import load_upright, read_tag, swaps_sides
-from fgaseg_d2.regular_files import kind_of_file
+from ...io.files import pillow_errors
+from ...io.orientation import load_upright, read_tag, swaps_sides
+from ...io.regular_files import kind_of_file
+from ..pair_sizes import Found, check_pair
 
 _ADVICE = "unpack or download it anew"
 # What Windows leaves in folders; macOS and Linux begin such names with a dot.

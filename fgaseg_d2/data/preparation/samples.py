@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fgaseg_d2.data.benchmarks import BENCHMARKS, Split
-from fgaseg_d2.data.preparation.raw_files import check_orientation, files_in, tagged_picture_size
-from fgaseg_d2.data.preparation.value_table import ValueTable
+from ..datasets.benchmarks import BENCHMARKS, Split
+from .raw_files import check_orientation, files_in, tagged_picture_size
+from .value_table import ValueTable
 
 
 @dataclass(frozen=True)

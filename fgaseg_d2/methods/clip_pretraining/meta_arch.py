@@ -14,10 +14,10 @@ from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...config_checks import check_config
-from . import normalisation
-from .backbone import CLIPViT
-from .text_encoder import CLIPTextEncoder
+from ...config.checks import check_config
+from ...modeling.text.encoder import CLIPTextEncoder
+from ...modeling.towers import normalisation
+from ...modeling.towers.clip_vit import CLIPViT
 
 # What covers less of a picture, or comes after so many, would hardly be mentioned in a caption.
 _MENTIONED_SHARE = 0.02

@@ -13,7 +13,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from ..layers.similarity import cosine_maps
+from ...modeling.layers.similarity import cosine_maps
 
 # CLIP's own bound on the temperature keeps the training stable.
 _MAX_SCALE = 100.0

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers.attention import GuidedLinear, linear_attention
-from ..layers.chunks import in_chunks
-from ..layers.linear import MLP, Linear
-from ..layers.swin import GuidedSwinBlock
-from ..layers.upsampling import from_maps, to_maps
+from ...modeling.layers.attention import GuidedLinear, linear_attention
+from ...modeling.layers.chunks import in_chunks
+from ...modeling.layers.linear import MLP, Linear
+from ...modeling.layers.swin import GuidedSwinBlock
+from ...modeling.layers.upsampling import from_maps, to_maps
 
 FUSIONS = ("cat", "add")
 Padding = tuple[Tensor, Tensor, int]  # key and value of a token, and how many there are

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..layers.chunks import in_chunks
-from ..layers.recording import largest
-from ..layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
+from ...modeling.layers.chunks import in_chunks
+from ...modeling.layers.recording import largest
+from ...modeling.layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
 from .aggregation import Fusion
 
 

@@ -12,9 +12,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from ..layers.chunks import in_chunks
-from ..layers.recording import largest
-from ..layers.similarity import cosine_maps
+from ...modeling.layers.chunks import in_chunks
+from ...modeling.layers.recording import largest
+from ...modeling.layers.similarity import cosine_maps
 from .aggregation import Aggregation, Fusion, MapEmbedding
 from .decoder import Decoder, EarlyRejection, best_anywhere
 from .losses import T2PBranch

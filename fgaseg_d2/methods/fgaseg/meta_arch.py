@@ -17,16 +17,10 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...config_checks import check_config
-from ...precision import amp_dtype, autocast
-from ...vocabulary import Vocabulary
-from ..clip import normalisation
-from ..clip.backbone import CLIPViT
-from ..clip.finetune import set_trainable
-from ..clip.text_encoder import CLIPTextEncoder
-from ..inference.class_scores import reduce_entries
-from ..inference.label_maps import requested_output
-from ..inference.sliding_window import (
+from ...config.checks import check_config
+from ...modeling.inference.class_scores import reduce_entries
+from ...modeling.inference.label_maps import requested_output
+from ...modeling.inference.protocols import (
     Size,
     check_sizes,
     cut_views,
@@ -34,6 +28,12 @@ from ..inference.sliding_window import (
     merge_views,
     scaled,
 )
+from ...modeling.precision import amp_dtype, autocast
+from ...modeling.text.encoder import CLIPTextEncoder
+from ...modeling.towers import normalisation
+from ...modeling.towers.clip_vit import CLIPViT
+from ...modeling.towers.finetune import set_trainable
+from ...vocabulary import Vocabulary
 from .losses import FGASegCriterion, sample_classes
 
 

@@ -6,7 +6,7 @@ Letters: B images, T classes, C joint embedding, h w token grid.
 import torch
 from torch import Tensor, nn
 
-from ..layers.position import sine_encoding
+from ...modeling.layers.position import sine_encoding
 
 
 class P2TLayer(nn.Module):

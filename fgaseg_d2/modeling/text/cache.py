@@ -13,8 +13,8 @@ import torch
 from iopath.common.file_io import get_cache_dir
 from torch import Tensor
 
-from ...file_errors import reading
-from ...files import atomic_path
+from ...io.file_errors import reading
+from ...io.files import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.recording import without_recording
-from .loading import build_tokenizer, load_clip, needed_pretrained
+from ..towers.loading import build_tokenizer, load_clip, needed_pretrained
+from .cache import TextCache, fingerprint
 from .name_tokens import warnings_about
 from .prompts import describe_tower, encode_prompts
 from .recent_embeddings import RecentEmbeddings
 from .templates import resolve_templates
-from .text_cache import TextCache, fingerprint
 
 logger = logging.getLogger(__name__)
 

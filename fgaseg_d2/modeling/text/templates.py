@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ...file_errors import reading
-from ...regular_files import home_path, is_file
+from ...io.file_errors import reading
+from ...io.regular_files import home_path, is_file
 from ...wording import plain, shown
 
 SINGLE = ("A photo of a {} in the scene",)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from .backbone import CLIPViT
-from .text_encoder import CLIPTextEncoder
+from ..text.encoder import CLIPTextEncoder
+from .clip_vit import CLIPViT
 
 MODES = ("frozen", "prompt", "attention", "full", "scratch")
 

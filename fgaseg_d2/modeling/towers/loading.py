@@ -11,13 +11,13 @@ import open_clip
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from ...checkpoint_files import locate_checkpoint
-from ...checkpoint_formats import UnreadableFileError
-from ...downloads import set_aside
-from ...file_errors import ReadError, reading
-from ...json_files import read_json
-from ...regular_files import home_path, is_file
-from ...weight_checks import check_values
+from ...checkpoint.downloads import set_aside
+from ...checkpoint.files import locate_checkpoint
+from ...checkpoint.formats import UnreadableFileError
+from ...checkpoint.weight_checks import check_values
+from ...io.file_errors import ReadError, reading
+from ...io.json_files import read_json
+from ...io.regular_files import home_path, is_file
 from ...wording import plain, shown
 from ..layers.attention import SplitQKVAttention
 from ..layers.linear import Linear

@@ -8,8 +8,8 @@ from typing import Any
 import open_clip
 from detectron2.config import CfgNode
 
-from ...json_files import read_json
-from ...regular_files import is_file
+from ...io.json_files import read_json
+from ...io.regular_files import is_file
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from ...checkpoint_formats import TORCHSCRIPT, file_format, read_file
-from ...state_dicts import find_weights
-from ...torchscript import read_torchscript, uses_quick_gelu
-from ...weight_checks import check_size, check_values
+from ...checkpoint.formats import TORCHSCRIPT, file_format, read_file
+from ...checkpoint.state_dicts import find_weights
+from ...checkpoint.torchscript import read_torchscript, uses_quick_gelu
+from ...checkpoint.weight_checks import check_size, check_values
 from ...wording import plain
 
 # Settings that OpenAI's archives hold as tensors; whoever saved their state dict has them too.

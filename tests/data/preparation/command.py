@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.data.benchmarks import BENCHMARKS, Split
+from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS, Split
 from tests.conftest import ROOT, tool
 from tests.demo_tools import environment
 from tests.raw_trees import Truth

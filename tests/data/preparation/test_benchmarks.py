@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.class_lists import read_benchmark
 from fgaseg_d2.data.preparation import FAMILIES
+from fgaseg_d2.vocabulary.parsing import read_benchmark
 from tests.data.preparation.command import assert_prepared, label_path, labels, split_of
 from tests.raw_trees import (
     COCO_UNUSED,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgaseg_d2.data import parallel
+from fgaseg_d2 import parallel
 from fgaseg_d2.data.preparation.prepared_files import only_run
 from tests.data.preparation.command import (
     assert_prepared,

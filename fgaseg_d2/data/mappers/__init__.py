@@ -1,0 +1,5 @@
+"""From a dataset's record to what a model takes, one file a kind of sample."""
+
+from .labelled import SemanticMapper
+
+__all__ = ["SemanticMapper"]

@@ -1,0 +1,5 @@
+"""Contrastive training of a CLIP of one's own (arXiv 2103.00020)."""
+
+from .meta_arch import CLIPPretraining
+
+__all__ = ["CLIPPretraining"]
