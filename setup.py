@@ -25,6 +25,7 @@ _REQUIREMENTS = [
     "safetensors",
     "scipy",
     "tensorboard",
+    "timm>=1.0",
     "tqdm",
 ]
 _TEST_REQUIREMENTS = ["hypothesis", "pytest>=8", "pytest-xdist", "scikit-image", "scikit-learn"]

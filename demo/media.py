@@ -77,6 +77,7 @@ def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
 
     Raises:
         FileNotFoundError: nothing is there.
+        PermissionError: a folder may not be looked into.
         ImportError: a requirement of fgaseg_d2 is missing.
     """
     paths = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
@@ -110,8 +111,19 @@ def _expand(pattern: str) -> list[Path]:
         found = [Path(match) for match in matches if os.path.isfile(match)]
         wanted = "a picture, a video, a folder or a glob that fits some"
     if not found:
+        _check_permission(path)
         raise FileNotFoundError(f"expected {wanted}, got {pattern!r}; check the path")
     return found
+
+
+def _check_permission(path: Path) -> None:
+    """Raise a PermissionError where it cannot be told whether something is there."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        pass
 
 
 def _file_for_opencv(path: Path) -> str:

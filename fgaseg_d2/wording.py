@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import reprlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 # Characters of one value, of a path, and of a whole message.
@@ -94,3 +96,9 @@ def few(names: Iterable[object], limit: int = 5) -> str:
     all_names = list(names)
     more = f" and {len(all_names) - limit} more" if len(all_names) > limit else ""
     return ", ".join(in_one_line(str(name), _VALUE) for name in all_names[:limit]) + more
+
+
+@cache
+def warn_once(logger: logging.Logger, message: str) -> None:
+    """Log a warning, the first time that it comes."""
+    logger.warning("%s", message)

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 
@@ -56,3 +57,17 @@ def log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
 def small() -> nn.Module:
     """The smallest model, shared by the tests of a file: do not change it."""
     return build_small()
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Names of files that are no UTF-8 stop the processes of pytest-xdist; escape them."""
+    report = yield
+    report.sections = [(title, _printable(text)) for title, text in report.sections]
+    if report.longrepr is not None and _printable(str(report.longrepr)) != str(report.longrepr):
+        report.longrepr = _printable(str(report.longrepr))
+    return report

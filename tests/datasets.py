@@ -11,7 +11,7 @@ from PIL import Image
 from fgaseg_d2.data.datasets.catalog import replace_dataset
 
 CLASSES = ("red block", "green block", "blue block", "grey block")
-COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.uint8)
+COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.uint8)
 
 # A user's own module for --import: registers "blocks" from a folder.
 MODULE = """
@@ -39,7 +39,7 @@ def write_blocks(folder: Path, count: int = 6, height: int = 48, width: int = 64
         rng = np.random.default_rng(index)
         label = rng.integers(0, len(CLASSES), (height // 8, width // 8)).astype(np.uint8)
         label = label.repeat(8, 0).repeat(8, 1)
-        image = COLOURS[label]
+        image = COLORS[label]
         label[:8] = 255
         records.append(write_pair(folder, str(index), image, label))
     return records

@@ -1,5 +1,6 @@
 """Files and folders that a test may not touch, also where the tests run as root."""
 
+import codecs
 import contextlib
 import os
 import shutil
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NOBODY = 65534
+# Python imports it when it is first asked for, perhaps from where nobody may read.
+codecs.lookup("utf-8-sig")
 
 
 @contextlib.contextmanager

@@ -59,9 +59,9 @@ def draw(index: int, seed: int, classes: int, ignored: int) -> np.ndarray:
 
 def write_picture(path: Path, label: np.ndarray) -> None:
     """A JPEG whose colours follow the label."""
-    colours = np.random.default_rng(0).integers(0, 256, (65536, 3), dtype=np.uint8)
+    colors = np.random.default_rng(0).integers(0, 256, (65536, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours[label % 65536]).save(path, quality=90)
+    Image.fromarray(colors[label % 65536]).save(path, quality=90)
 
 
 def write_png(path: Path, label: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Who may import whom, read from the source without importing it."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,39 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "fgaseg_d2"
 FILES = sorted(PACKAGE.rglob("*.py"))
 METHODS = sorted(
-    folder.name
-    for folder in (PACKAGE / "modeling").iterdir()
-    if (folder / "meta_arch.py").is_file()
+    folder.name for folder in (PACKAGE / "methods").iterdir() if (folder / "meta_arch.py").is_file()
 )
-# What the parts of a method that hold no configuration may use.
-TORCH_ONLY = {"torch", "fgaseg_d2.modeling.layers"}
+# Who may import whom: part -> parts of the package, and libraries beyond what any file may use.
+GROUND = ("io", "parallel", "wording")
+MODELING = ("modeling",)
+ALLOWED = {
+    "wording": (),
+    "io": ("wording",),
+    "parallel": ("wording", "io"),
+    "vocabulary": GROUND,
+    "storybook": GROUND,
+    "checkpoint": (*GROUND, "vocabulary"),
+    "config": (*GROUND, "vocabulary", "checkpoint"),
+    "modeling.layers": (),
+    "modeling.losses": ("modeling.layers",),
+    "modeling.inference": ("modeling.layers",),
+    "modeling.towers": (*GROUND, "modeling.layers", "checkpoint"),
+    "modeling.text": (*GROUND, "modeling.layers", "modeling.towers", "checkpoint"),
+    "modeling": (*GROUND, *MODELING, "checkpoint", "vocabulary", "config"),
+    "methods": (*GROUND, *MODELING, "vocabulary", "checkpoint", "config"),
+    "data": (*GROUND, "vocabulary", "config", "storybook"),
+    "drawing": (*GROUND, "vocabulary"),
+    "evaluation": (*GROUND, "vocabulary", "config", "storybook", "data", "drawing"),
+    "engine": (
+        *(*GROUND, "vocabulary", "config", "checkpoint", "modeling", "methods", "data"),
+        "evaluation",
+    ),
+    "predict": (*GROUND, "vocabulary", "config", "checkpoint", "modeling", "data", "drawing"),
+}
+# Parts whose files name neither torch nor Detectron2.
+CHEAP = ("io", "wording", "vocabulary", "storybook")
+# Programs of those who develop, which the package carries but nothing in it imports.
+LABS = ("parity", "speed", "studies")
 
 
 def name_of(path: Path) -> str:
@@ -42,6 +70,30 @@ def imports(path: Path) -> Iterator[str]:
         else:
             continue
         yield from (name for name in names if name.split(".")[0] not in sys.stdlib_module_names)
+
+
+def top_level_imports(path: Path) -> Iterator[str]:
+    """Modules of this package that a file imports as it is imported, types aside."""
+    package = name_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = ".".join(
+                [*package[: len(package) - node.level + 1], *filter(None, [node.module])]
+            )
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def circles(graph: dict[str, set[str]]) -> Iterator[list[str]]:
+    """Files that import each other: what is left when who imports nobody goes, again and again."""
+    left = {name: set(targets) for name, targets in graph.items()}
+    while free := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in free:
+            del left[name]
+    if left:
+        yield sorted(left)
 
 
 def files_of(part: str) -> list[Path]:
@@ -70,62 +122,94 @@ def test_the_walk_sees_imports():
     assert METHODS and files_of("data") and files_of("modeling.layers")
 
 
-@pytest.mark.parametrize("part", ["modeling.layers", "modeling.inference"])
-def test_layers_and_inference_import_torch_only(part):
-    assert strangers(part, {"torch"}) == []
+@pytest.mark.parametrize("part", ALLOWED)
+def test_a_part_imports_only_those_below_it(part):
+    allowed = {f"fgaseg_d2.{other}" for other in (part, *ALLOWED[part])}
+    assert [
+        f"{name_of(path)} imports {name}"
+        for path in files_of(part)
+        for name in imports(path)
+        if within(name, {"fgaseg_d2"}) and not within(name, allowed)
+    ] == []
 
 
-def test_clip_is_the_only_folder_that_imports_open_clip():
+def test_nothing_in_the_package_imports_the_labs():
+    labs = {f"fgaseg_d2.{lab}" for lab in LABS}
+    assert [
+        f"{name_of(path)} imports {name}"
+        for path in FILES
+        for name in imports(path)
+        if within(name, labs) and not within(name_of(path), labs)
+    ] == []
+
+
+def test_every_folder_of_the_package_has_its_line():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+    listed = {part.partition(".")[0] for part in ALLOWED} | set(LABS)
+    assert {part for part in parts - listed if not part.startswith("_")} == set()
+
+
+@pytest.mark.parametrize("part", ["modeling.layers", "modeling.losses"])
+def test_layers_and_losses_import_torch_alone(part):
+    assert strangers(part, {"torch", "fgaseg_d2.modeling.layers"}) == []
+
+
+@pytest.mark.parametrize("part", CHEAP)
+def test_cheap_parts_name_neither_torch_nor_detectron2(part):
+    found = [
+        f"{name_of(path)} names {library}"
+        for path in files_of(part)
+        for library in ("torch", "detectron2")
+        if re.search(rf"^\s*(import|from) {library}\b", path.read_text(encoding="utf-8"), re.M)
+    ]
+    assert found == []
+
+
+def test_towers_and_text_alone_import_open_clip():
     users = {
         name_of(path) for path in FILES if any(within(n, {"open_clip"}) for n in imports(path))
     }
-    assert users and all(within(user, {"fgaseg_d2.modeling.clip"}) for user in users)
+    rooms = {"fgaseg_d2.modeling.towers", "fgaseg_d2.modeling.text"}
+    # Its contrastive loss gathers over processes.
+    rooms.add("fgaseg_d2.methods.clip_pretraining")
+    assert users and all(within(user, rooms) for user in users)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_imports_no_other_method(method):
-    others = {f"fgaseg_d2.modeling.{other}" for other in METHODS if other != method}
+    others = {f"fgaseg_d2.methods.{other}" for other in METHODS if other != method}
     assert [
         f"{name_of(path)} imports {name}"
-        for path in files_of(f"modeling.{method}")
+        for path in files_of(f"methods.{method}")
         for name in imports(path)
         if within(name, others)
     ] == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_stages_and_losses_of_a_method_import_torch_and_layers_only(method):
-    entries = {"__init__", "meta_arch", "head"}
-    parts = [p.stem for p in files_of(f"modeling.{method}") if p.stem not in entries]
-    own = {f"fgaseg_d2.modeling.{method}"}
-    assert [
-        line for p in parts for line in strangers(f"modeling.{method}.{p}", TORCH_ONLY | own)
-    ] == []
-
-
-def test_shared_parts_import_no_method():
-    methods = {f"fgaseg_d2.modeling.{method}" for method in METHODS}
-    for part in ("modeling.clip", "modeling.layers", "modeling.inference"):
-        found = [name for path in files_of(part) for name in imports(path) if within(name, methods)]
-        assert found == [], part
-
-
-@pytest.mark.parametrize("part", ["data", "evaluation"])
-def test_data_and_evaluation_never_import_modeling(part):
-    bad = {
-        "fgaseg_d2.modeling",
-        "fgaseg_d2.engine",
-        "fgaseg_d2.predict.predictor",
-        "detectron2.modeling",
-    }
-    found = [name for path in files_of(part) for name in imports(path) if within(name, bad)]
+def test_no_shared_part_names_a_method(method):
+    rooms = ("modeling", "data", "evaluation", "predict", "drawing", "vocabulary", "io")
+    package = f"fgaseg_d2.methods.{method}"
+    found = [
+        f"{name_of(path)} imports {name}"
+        for room in rooms
+        for path in files_of(room)
+        for name in imports(path)
+        if within(name, {package})
+    ]
     assert found == []
 
 
-def test_modeling_imports_neither_data_nor_engine():
-    bad = {f"fgaseg_d2.{part}" for part in ("data", "engine", "evaluation", "predictor")}
-    found = [name for path in files_of("modeling") for name in imports(path) if within(name, bad)]
-    assert found == []
+def test_there_is_no_circle():
+    graph = {name_of(path): set() for path in FILES}
+    for path in FILES:
+        for name in top_level_imports(path):
+            while name not in graph and "." in name:
+                name = name.rpartition(".")[0]
+            # A package's face hands on the names of its files.
+            if name in graph and not (PACKAGE.parent / Path(*name.split("."))).is_dir():
+                graph[name_of(path)].add(name)
+    assert list(circles(graph)) == []
 
 
 def functions_that_read_cfg(path: Path) -> Iterator[str]:
@@ -140,13 +224,13 @@ def functions_that_read_cfg(path: Path) -> Iterator[str]:
                     break
 
 
-@pytest.mark.parametrize("part", ["modeling", "evaluation", "vocabulary", "visualization"])
+@pytest.mark.parametrize("part", ["modeling", "methods", "evaluation", "vocabulary", "drawing"])
 def test_cfg_is_read_in_from_config_only(part):
     found = {
         f"{name_of(path)}.{function}"
         for path in files_of(part)
         for function in functions_that_read_cfg(path)
-        if function != "from_config"
+        if function not in ("from_config", "shared_arguments", "add_config")
     }
     assert found == set()
 

@@ -13,8 +13,8 @@ from fgaseg_d2.config.checks import check_values
 from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.config.values import RULES, leaves, value_of
 from fgaseg_d2.engine import FGASegTrainer, testing
+from fgaseg_d2.modeling.towers.base import TRAINING_MODES
 from fgaseg_d2.modeling.towers.dense_reading import READINGS
-from fgaseg_d2.modeling.towers.finetune import MODES
 from tests import datasets
 from tests.conftest import config
 from tests.engine import training
@@ -162,7 +162,7 @@ def test_every_key_of_ours_has_a_rule_and_every_rule_a_key():
 def test_choices_are_those_of_the_model():
     for key, choices in (
         ("MODEL.CLIP.DENSE_READING", READINGS),
-        ("MODEL.CLIP.FINETUNE", MODES),
+        ("MODEL.CLIP.FINETUNE", TRAINING_MODES),
     ):
         assert all(RULES[key].allows(choice) for choice in choices)
         assert all(repr(choice) in RULES[key].expected for choice in choices)

@@ -102,7 +102,7 @@ def test_lost_frames_are_noticed(media, tmp_path):
     writer = media.VideoWriter(tmp_path / "v.mp4", 5)
     writer.write(np.zeros((48, 64, 3), np.uint8))
     writer.frames = 9
-    with pytest.raises(OSError, match="expected to write 9 frames, got 1"):
+    with pytest.raises(OSError, match="expected to write 9 frames into .*, got 1"):
         writer.close()
 
 

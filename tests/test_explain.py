@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
 from fgaseg_d2.drawing.contact_sheet import Column, draw_contact_sheet
 from fgaseg_d2.drawing.legend import LegendEntry
-from fgaseg_d2.modeling.inference.protocols import cut_views, merge_token_maps, merge_views
+from fgaseg_d2.modeling.inference.protocols import CanvasWindows
 from fgaseg_d2.predict.explanation import Explanation
 from tests.conftest import ROOT, config
 
@@ -147,7 +147,7 @@ def test_a_rejected_word_is_said_to_be(opts):
     final = explanation._columns(list(range(6)))[-1].maps
     assert 0 < rejected.sum() < 6
     assert [values == "rejected" for values in map(str, final)] == rejected.tolist()
-    assert colours(explanation.sheet(), GREY) > 0
+    assert colors(explanation.sheet(), GREY) > 0
 
 
 def test_words_follow_by_area_and_then_by_probability(plain):
@@ -162,10 +162,11 @@ def test_words_follow_by_area_and_then_by_probability(plain):
 def test_windows_merge_into_the_canvas_of_the_scores():
     """Where tokens are pixels, maps are merged as scores are."""
     sizes = ((60, 80), (36, 48), (24, 32))
-    views = cut_views(torch.rand(3, 60, 80, generator=torch.manual_seed(0)), *sizes)
-    expected = merge_views(views, *sizes)
-    torch.testing.assert_close(merge_token_maps(views, *sizes), expected)
-    published = merge_token_maps(torch.ones(5, 70, 24, 24), (640, 640), (384, 384), (256, 256))
+    protocol = CanvasWindows(*sizes, sizes[1])
+    views = protocol.views(torch.rand(3, 60, 80, generator=torch.manual_seed(0)))
+    torch.testing.assert_close(protocol.merge_tokens(views), protocol.merge(views))
+    published = CanvasWindows((640, 640), (384, 384), (256, 256), (384, 384))
+    published = published.merge_tokens(torch.ones(5, 70, 24, 24))
     torch.testing.assert_close(published, torch.ones(70, 40, 40))
 
 
@@ -173,7 +174,7 @@ def test_a_window_without_a_map_has_no_weight():
     sizes = ((6, 6), (4, 4), (2, 2))
     views = torch.full((5, 2, 4, 4), float("nan"))
     views[0, 0], views[4, 0] = 1.0, 3.0
-    merged = merge_token_maps(views, *sizes)
+    merged = CanvasWindows(*sizes, sizes[1]).merge_tokens(views)
     assert merged[0, 0, 0] == 2  # half the window, half the whole view
     assert merged[0, 5, 5] == 3  # the whole view alone
     assert merged[1].isnan().all()
@@ -194,9 +195,9 @@ def test_few_views_at_a_time_and_autocast_change_little():
         np.testing.assert_allclose(explanation.lcs, expected.lcs, atol=tolerance)
 
 
-def colours(sheet, colour):
+def colors(sheet, color):
     """Number of pixels of a colour."""
-    return int((sheet == np.array(colour, np.uint8)).all(-1).sum())
+    return int((sheet == np.array(color, np.uint8)).all(-1).sum())
 
 
 def two_rows(*maps):
@@ -210,18 +211,18 @@ def test_a_column_goes_from_its_smallest_value_to_its_largest():
     """Ends of viridis (https://bids.github.io/colormap): nearly black blue, yellow."""
     low, high = np.full((4, 6), -3.0, np.float32), np.full((4, 6), 7.0, np.float32)
     sheet = two_rows(low, high)
-    assert colours(sheet, (68, 1, 84)) == pytest.approx(300 * 200, rel=0.01)
-    assert colours(sheet, (253, 231, 37)) == pytest.approx(300 * 200, rel=0.01)
+    assert colors(sheet, (68, 1, 84)) == pytest.approx(300 * 200, rel=0.01)
+    assert colors(sheet, (253, 231, 37)) == pytest.approx(300 * 200, rel=0.01)
     alone = two_rows(low, low)
-    assert colours(alone, (68, 1, 84)) == pytest.approx(2 * 300 * 200, rel=0.01)
+    assert colors(alone, (68, 1, 84)) == pytest.approx(2 * 300 * 200, rel=0.01)
 
 
 def test_holes_are_grey_and_missing_maps_say_why():
     holes = np.zeros((4, 6), np.float32)
     holes[:, 3:] = np.nan
-    whole = colours(two_rows(holes + 1, "not kept"), GREY)
+    whole = colors(two_rows(holes + 1, "not kept"), GREY)
     assert 0.9 * 300 * 200 < whole - 300 * 200 / 2 < 300 * 200  # some is covered by the words
-    assert colours(two_rows("not kept", "not kept"), GREY) > 1.8 * 300 * 200
+    assert colors(two_rows("not kept", "not kept"), GREY) > 1.8 * 300 * 200
 
 
 @pytest.mark.parametrize("size", [(1, 400), (400, 1), (30, 20), (2000, 3000)])

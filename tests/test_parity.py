@@ -157,11 +157,10 @@ def test_what_the_reference_leaves_of_rejected_classes():
     model = build_small("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.MAX_CLASSES", 2)
     settings = translate("vitb_384_fast_cat", ())
     words = golden.Golden("", "", (), {"names": np.array(list("abc")), "image_size": (8, 12)})
-    seen = {"p2tformer": torch.eye(3, 32)[None], "backbone": {"dense": torch.zeros(1, 32, 4, 4)}}
-    seen["backbone"]["dense"][0, :2] = torch.tensor([1.0, 0.5]).view(2, 1, 1)
+    similarity = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(-1, -1, 4, 4)
     logits = torch.zeros(1, 3, 16, 16)
     logits[0, 1:] = -100
-    changed = measure._as_the_reference(model, words, settings, logits, seen)
+    changed = measure._as_the_reference(model, words, settings, logits, {"gcs": [similarity]})
     # Cut to the picture's size, as the reference does.
     assert changed.shape == (1, 3, 8, 12)
     assert changed[0, :, 0, 0].tolist() == [0.5, 0, -100]

@@ -1,5 +1,6 @@
 """Wherever a path enters, ``~`` is the home folder: the list of these places."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -159,16 +160,24 @@ def test_a_configuration_of_detectron2s_own(home, tmp_path):
     assert (home / "trained" / "model_final.pth").is_file()
 
 
-def test_files_that_the_model_reads(home):
+def test_files_that_the_model_reads(monkeypatch):
+    # open_clip looks for a configuration again and again, under other users of this process too.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("HOME", folder)
+        _read_by_the_model(Path(folder))
+
+
+def _read_by_the_model(home):
     model = build_small()
     torch.save({"model": model.state_dict()}, home / "model.pth")
     (home / "templates.txt").write_text("a {}\n")
     clip = (ROOT / "tests/data/clip/Small-ViT-8.json").read_text()
     (home / "Home-ViT-8.json").write_text(clip)
+    assert load_clip("~/Home-ViT-8.json", "") is not None
     FGASegCheckpointer(model).load("~/model.pth")
     assert resolve_templates("~/templates.txt") == ("a {}",)
-    assert load_clip("~/Home-ViT-8.json", "") is not None
-    with pytest.raises(OSError, match=f"in {home}/broken.pt"):
+    with pytest.raises(OSError, match=r"in /[^~]*/broken\.pt, but: expected a checkpoint"):
         (home / "broken.pt").write_bytes(b"no checkpoint")
         load_clip("~/Home-ViT-8.json", "~/broken.pt")
 

@@ -89,7 +89,9 @@ def test_words_that_cannot_do_what_they_say(clip, tmp_path, monkeypatch, capfd, 
         *("--vocab", *words, "--opts", *clip[1], *WHOLE),
     )
     assert code == 0, errors
-    assert ("warning:" in errors) == bool(warning)
+    # Nor of threads that spin, which depends on what else the machine does.
+    told = [line for line in errors.splitlines() if "warning:" in line and "threads" not in line]
+    assert bool(told) == bool(warning)
     assert warning in errors
 
 
@@ -157,5 +159,5 @@ def test_logits_keep_their_precision_under_autocast():
 @pytest.mark.parametrize("scale", [0.0, -1.0, 100.5, float("nan")])
 def test_a_scale_out_of_range(scale):
     head = ("MODEL.SEM_SEG_HEAD.NAME", "DenseCLIPHead")
-    with pytest.raises(ValueError, match="LOGIT_SCALE above 0 and at most 100"):
+    with pytest.raises(ValueError, match="LOGIT_SCALE to be a number above 0 and of at most 100"):
         build_small(*head, "MODEL.CLIP.LOGIT_SCALE", scale)

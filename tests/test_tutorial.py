@@ -176,11 +176,11 @@ def test_the_list_of_folders_on_a_command_line(clone):
 
 def test_labels_of_another_kind(clone):
     """The two snippets make the labels that the tutorial asks for."""
-    from_one, in_colour = blocks(TUTORIAL, "python")[2:]
+    from_one, in_color = blocks(TUTORIAL, "python")[2:]
     write(clone / "pets/labels_from_1/val/one.png", np.array([[0, 1], [2, 3]], np.uint8))
     exec(compile(from_one, "OWN_DATASET.md", "exec"), {})
     assert read_label(str(clone / "pets/labels/val/one.png")).tolist() == [[255, 0], [1, 2]]
-    colours = np.array([[[128] * 3, [255, 0, 0]], [[0, 0, 255], [1, 2, 3]]], np.uint8)
-    write(clone / "pets/labels_in_colour/val/two.png", colours)
-    exec(compile(in_colour, "OWN_DATASET.md", "exec"), {})
+    colors = np.array([[[128] * 3, [255, 0, 0]], [[0, 0, 255], [1, 2, 3]]], np.uint8)
+    write(clone / "pets/labels_in_colour/val/two.png", colors)
+    exec(compile(in_color, "OWN_DATASET.md", "exec"), {})
     assert read_label(str(clone / "pets/labels/val/two.png")).tolist() == [[0, 1], [2, 255]]

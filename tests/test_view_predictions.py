@@ -91,7 +91,7 @@ def test_counts_are_those_of_single_pixels(folder):
         assert counts.iou[index] == pytest.approx(both.sum() / either.sum())
         for other in range(4):
             pairs = ((truth == index) & (prediction == other)).sum()
-            assert counts.confusion[index, other] == pairs
+            assert counts.matrix[other, index] == pairs
     # Pixels without truth count nowhere, and a class that is never there has no IoU.
     assert np.isnan(counts.iou[3]) and counts.predicted[:, 3].sum() == 0
     assert counts.accuracy == pytest.approx((truth == prediction).mean())
@@ -139,7 +139,7 @@ def test_chosen_classes_and_a_sheet(folder):
     assert not (folder.parent / "view.html").exists()
 
 
-def test_wide_labels_and_classes_without_colours(tmp_path):
+def test_wide_labels_and_classes_without_colors(tmp_path):
     """More than 255 classes in 16 bits, and a name that no dataset here has."""
     classes = [f"class {index}" for index in range(400)]
     truth = np.arange(400, dtype=np.uint16).reshape(20, 20)

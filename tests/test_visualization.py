@@ -6,7 +6,8 @@ from PIL import Image
 
 from fgaseg_d2.drawing import legend as legend_module
 from fgaseg_d2.drawing.legend import LegendEntry, add_legend
-from fgaseg_d2.drawing.overlay import class_colors, default_colors, draw_overlay
+from fgaseg_d2.drawing.overlay import draw_overlay
+from fgaseg_d2.vocabulary.colors import class_colors, default_colors
 
 
 def halves(height, width):

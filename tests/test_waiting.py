@@ -122,7 +122,7 @@ sys.stdout.write(str(any(waiting.measure_overhead().is_spinning for _ in range(5
 def test_two_threads_on_one_core(policy, expected):
     """The scheduler decides here, and not the speed: a thread that spins keeps the other out."""
     done = subprocess.run(
-        [sys.executable, "-c", _ONE_CORE, str(ROOT / "fgaseg_d2" / "waiting.py")],
+        [sys.executable, "-c", _ONE_CORE, str(ROOT / "fgaseg_d2" / "modeling" / "waiting.py")],
         env=os.environ | {"OMP_WAIT_POLICY": policy},
         capture_output=True,
         text=True,

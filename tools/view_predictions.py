@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _view(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from fgaseg_d2.evaluation.gallery import Gallery, dataset_colours
+    from fgaseg_d2.evaluation.gallery import Gallery, dataset_colors
     from fgaseg_d2.evaluation.predictions import read_index
     from fgaseg_d2.evaluation.worst import count_pixels
     from fgaseg_d2.io.files import atomic_path, write_image
@@ -90,7 +90,7 @@ def _view(options: argparse.Namespace) -> None:
         raise ValueError(f"expected predictions in {options.predictions}, got none")
     names = tqdm(saved.files, desc="counting", unit="picture", disable=None)
     counts = count_pixels(saved, names)
-    gallery = Gallery(saved, counts, dataset_colours(saved.truth.labels), options.size)
+    gallery = Gallery(saved, counts, dataset_colors(saved.truth.labels), options.size)
     classes = _chosen_classes(saved, counts, options)
     sections = gallery.sections(classes, options.pictures, options.sample)
     output = options.sheet or options.output or options.predictions.resolve().parent / "view.html"

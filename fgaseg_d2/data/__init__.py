@@ -3,10 +3,13 @@
 Importing registers Storybook and the benchmarks; nothing is read before a dataset is used.
 """
 
+from ..vocabulary.catalog import use_catalog
+from .datasets.catalog import Detectron2Catalog
 from .datasets.folders import register_folders
 from .datasets.registration import register_benchmarks
 from .datasets.storybook import register_storybook
 
+use_catalog(Detectron2Catalog())
 register_storybook()
 register_benchmarks()
 

@@ -59,6 +59,14 @@ def _by_name(name: str) -> ModuleType:
         sys.path.append("")
     try:
         module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # One that the module itself imports has another name.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ImportError(
+            f"--import {shown(name)}: expected a module that can be imported, but there is none of "
+            "this name; correct it, or give the path of a .py file"
+        ) from error
     except BaseException as error:
         _explain(name, error)
         raise

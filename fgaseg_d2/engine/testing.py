@@ -19,12 +19,12 @@ from ..config.loading import expand_paths
 from ..data.dataset_words import evaluation_vocabulary, with_test_set
 from ..data.labels import LabelSpec
 from ..evaluation.evaluator import SegmentationEvaluator
+from ..evaluation.outcome import Evaluation
 from ..evaluation.predictions import PredictionWriter
-from ..evaluation.report import Evaluation, inference_folder, write_report
+from ..evaluation.report import inference_folder, write_report
 from ..evaluation.tally import Extras
 from ..evaluation.truth import GroundTruth
 from ..io.regular_files import is_file, kind_of_file
-from ..methods.dense_clip.head import is_training_free
 from ..modeling.inference.augmentation import AveragedViews
 from ..wording import few
 from .cost import Stopwatch, model_cost
@@ -63,7 +63,7 @@ def evaluate(
         model, cfg.OUTPUT_DIR, allow_partial=cfg.MODEL.WEIGHTS_PARTIAL
     )
     trained = cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())
-    if not trained and not (cfg.MODEL.CLIP.PRETRAINED and is_training_free(model)):
+    if not trained and (getattr(model, "needs_weights", True) or not cfg.MODEL.CLIP.PRETRAINED):
         logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was not trained")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     run = describe_run(cfg, config_file)

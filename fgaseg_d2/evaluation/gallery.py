@@ -19,7 +19,8 @@ from ..data.dataset_files import read_dataset_picture
 from ..data.labels import LabelSpec, tagged_label_size
 from ..data.pair_sizes import Found, check_pair
 from ..drawing.legend import LegendEntry, add_legend
-from ..drawing.overlay import default_colors, draw_overlay
+from ..drawing.overlay import draw_overlay
+from ..vocabulary.colors import default_colors
 from .predictions import SavedPredictions
 from .worst import Counts, read_pair
 
@@ -71,7 +72,7 @@ class Gallery:
 
     saved: SavedPredictions
     counts: Counts
-    colours: np.ndarray
+    colors: np.ndarray
     size: int = 480
 
     def sections(self, classes: Sequence[int], pictures: int, sample: int) -> list[Section]:
@@ -111,7 +112,7 @@ class Gallery:
         )
         yield from self._table(sections)
         for number, section in enumerate(sections):
-            chip = "" if section.index is None else _chip(self.colours[section.index])
+            chip = "" if section.index is None else _chip(self.colors[section.index])
             yield f'<h2 id="s{number}">{chip}{escape(section.title)}</h2>'
             yield f"<p>{escape(section.text)}</p>"
             for position in section.pictures:
@@ -141,7 +142,7 @@ class Gallery:
                 legend = [
                     LegendEntry(
                         self.saved.truth.labels.classes[index],
-                        tuple(self.colours[index]),
+                        tuple(self.colors[index]),
                         max(truth, predicted),
                     )
                     for index, truth, predicted in self._shares(position)
@@ -159,7 +160,7 @@ class Gallery:
         for number, section in enumerate(sections):
             if section.index is not None:
                 yield (
-                    f'<tr><td>{_chip(self.colours[section.index])}<a href="#s{number}">'
+                    f'<tr><td>{_chip(self.colors[section.index])}<a href="#s{number}">'
                     f'{escape(section.title)}</a></td><td class="n">'
                     f'{_percent(self.counts.iou[section.index])}</td><td class="n">'
                     f"{_percent(share[section.index])}</td></tr>"
@@ -179,7 +180,7 @@ class Gallery:
         for other, truth, predicted in self._shares(position):
             class_name = escape(self.saved.truth.labels.classes[other])
             shares = f"{_percent(truth)} &rarr; {_percent(predicted)}"
-            yield f"<span>{_chip(self.colours[other])}{class_name} {shares}</span>"
+            yield f"<span>{_chip(self.colors[other])}{class_name} {shares}</span>"
         yield "</div>"
 
     def _shares(self, position: int) -> list[tuple[int, float, float]]:
@@ -211,9 +212,7 @@ class Gallery:
         names = self.saved.truth.labels.classes
         painted = [
             _fitted(
-                draw_overlay(
-                    picture, part, names, self.colours, ignore_label=ignore, legend="none"
-                ),
+                draw_overlay(picture, part, names, self.colors, ignore_label=ignore, legend="none"),
                 size,
             )
             for part in (truth, prediction)
@@ -221,16 +220,16 @@ class Gallery:
         return [picture, *painted, _errors(picture, truth, prediction, ignore, index)]
 
 
-def dataset_colours(labels: LabelSpec) -> np.ndarray:
+def dataset_colors(labels: LabelSpec) -> np.ndarray:
     """The dataset's ``stuff_colors`` if it is registered here, otherwise colours of our own.
 
     Returns:
         K x 3, uint8, RGB.
     """
     if labels.dataset_name in DatasetCatalog:
-        colours = MetadataCatalog.get(labels.dataset_name).get("stuff_colors")
+        colors = MetadataCatalog.get(labels.dataset_name).get("stuff_colors")
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            found = np.array(colours, float)
+            found = np.array(colors, float)
             fits = found.shape == (len(labels.classes), 3)
             # Other projects also keep colours in 0 .. 1, or of things besides.
             if fits and (found == found.astype(np.uint8)).all() and found.max(initial=0) > 1:
@@ -259,8 +258,8 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.1f}%"
 
 
-def _chip(colour: Sequence[int]) -> str:
-    return f'<i style="background:rgb({",".join(str(int(channel)) for channel in colour)})"></i>'
+def _chip(color: Sequence[int]) -> str:
+    return f'<i style="background:rgb({",".join(str(int(channel)) for channel in color)})"></i>'
 
 
 def _data_url(picture: np.ndarray) -> str:

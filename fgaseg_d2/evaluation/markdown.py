@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ..data.occurrence import nowhere
+from .outcome import Evaluation
 from .published import PublishedRow, benchmark_of, rows_for
-
-if TYPE_CHECKING:
-    from .report import Evaluation
 
 _FIGURES = {
     "mIoU": "mIoU",

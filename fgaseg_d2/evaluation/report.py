@@ -12,40 +12,18 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..io.files import atomic_path, write_json
 from ..io.json_files import read_json
 from .markdown import results_page
+from .outcome import Evaluation
 from .published import table_position
 
 _DETAILS = "evaluation.json"
 _LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What the evaluation of one test set came to.
-
-    Attributes:
-        dataset: name of the test set.
-        results: figures in percent by name, NaN for none.
-        pictures: how many were scored; None where the evaluator does not say.
-        expected: how many the test set has.
-        run: how the predictions were made, in plain types; test sets of equal runs share a table.
-        per_class: one row a class; empty where the evaluator does not say.
-        cost: parameters of the model and its seconds a picture; empty where that is not known.
-    """
-
-    dataset: str
-    results: Mapping[str, float]
-    pictures: int | None = None
-    expected: int | None = None
-    run: Mapping[str, Any] = field(default_factory=dict)
-    per_class: Sequence[Mapping[str, Any]] = ()
-    cost: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def inference_folder(output: str | os.PathLike[str], dataset: str) -> Path:
@@ -128,8 +106,11 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
 
 def _csv_row(evaluation: Evaluation) -> dict[str, Any]:
     """The row of results.csv: all figures but those of single classes."""
-    figures = {key: value for key, value in evaluation.results.items() if "-" not in key}
-    return {"dataset": evaluation.dataset, "pictures": evaluation.pictures, **figures}
+    return {
+        "dataset": evaluation.dataset,
+        "pictures": evaluation.pictures,
+        **evaluation.summary,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -12,8 +12,8 @@ from ..io.regular_files import home_path, is_file, kind_of_file
 from ..vocabulary import Vocabulary
 from ..vocabulary import parsing as class_lists
 from ..wording import few
+from .outcome import Evaluation
 from .predictions import INDEX, SavedPredictions, label_files, read_index, surplus_files
-from .report import Evaluation
 from .tally import NO_EXTRAS, Extras, Tally
 from .truth import GroundTruth
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..data.labels import read_tagged_label
 from ..data.pair_sizes import Found, check_prediction
+from .confusion import confusion_matrix
+from .metrics import ClassScores
 from .predictions import SavedPredictions
 
 
@@ -41,21 +43,19 @@ class Counts:
     Attributes:
         pictures: names of the P pictures.
         truth, predicted, hit: P x K pixels of a class in truth, prediction and both.
-        confusion: K x K, pixels of class [true] that were given class [predicted].
+        matrix: K x K, row = predicted, column = true class.
     """
 
     pictures: Sequence[str]
     truth: np.ndarray
     predicted: np.ndarray
     hit: np.ndarray
-    confusion: np.ndarray
+    matrix: np.ndarray
 
     @property
     def iou(self) -> np.ndarray:
         """IoU of each class over all pictures in 0 .. 1; nan where it is nowhere in the truth."""
-        truth, predicted, hit = (part.sum(0) for part in (self.truth, self.predicted, self.hit))
-        union = np.maximum(truth + predicted - hit, 1)
-        return np.where(truth > 0, hit / union, np.nan)
+        return ClassScores.from_matrix(self.matrix).iou
 
     @property
     def accuracy(self) -> float:
@@ -76,9 +76,11 @@ class Counts:
 
     def taken_for(self, index: int, count: int = 3) -> list[tuple[int, float]]:
         """What the pixels of a class were wrongly taken for most: class, and share of them."""
-        row = self.confusion[index].astype(float) / max(1, self.confusion[index].sum())
-        row[index] = 0
-        return [(int(other), float(row[other])) for other in np.argsort(-row)[:count] if row[other]]
+        given = self.matrix[:, index]
+        shares = given / max(1, given.sum())
+        shares[index] = 0
+        order = np.argsort(-shares)[:count]
+        return [(int(other), float(shares[other])) for other in order if shares[other]]
 
 
 def count_pixels(saved: SavedPredictions, pictures: Iterable[str]) -> Counts:
@@ -93,24 +95,14 @@ def count_pixels(saved: SavedPredictions, pictures: Iterable[str]) -> Counts:
     """
     ignore_label, classes = saved.truth.labels.ignore_label, len(saved.truth.labels.classes)
     counted, rows = [], []
-    confusion = np.zeros((classes, classes), np.int64)
+    total = np.zeros((classes, classes), np.int64)
     for picture in pictures:
         truth, prediction = read_pair(saved, picture)
-        known = (truth != ignore_label) & (prediction != ignore_label)
-        pixels = truth[known].astype(np.int64) * classes + prediction[known]
-        values, counts = np.unique(pixels, return_counts=True)
-        rows_of, columns = np.divmod(values, classes)
-        np.add.at(confusion, (rows_of, columns), counts)
-        hits = rows_of == columns
-        sums = [
-            np.bincount(where, counts_of, classes).astype(np.int64)
-            for where, counts_of in (
-                (rows_of, counts),
-                (columns, counts),
-                (rows_of[hits], counts[hits]),
-            )
-        ]
+        # A pixel without a prediction counts nowhere.
+        truth = np.where(prediction == ignore_label, ignore_label, truth)
+        matrix = confusion_matrix(prediction, truth, classes, ignore_label)
+        total += matrix
         counted.append(picture)
-        rows.append(sums)
+        rows.append((matrix.sum(0), matrix.sum(1), matrix.diagonal()))
     in_truth, predicted, hit = np.array(rows).transpose(1, 0, 2)
-    return Counts(counted, in_truth, predicted, hit, confusion)
+    return Counts(counted, in_truth, predicted, hit, total)

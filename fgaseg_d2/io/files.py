@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.utils.logger import log_first_n
 from PIL import Image, UnidentifiedImageError
 
-from ..wording import PATH, in_one_line, plain, shown
+from ..wording import PATH, in_one_line, plain, shown, warn_once
 from .file_errors import ReadError, WriteError, reading, write_error, writing
 from .orientation import UPRIGHT, load_upright
 from .partial_files import partial_file, remove_leftovers, remove_leftovers_once
 from .picture_arrays import narrowed, rgb_array
 from .regular_files import home_path, require_file
+
+logger = logging.getLogger(__name__)
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
@@ -130,7 +131,7 @@ def _tell_frames(image: Image.Image) -> None:
             f"{name} has {frames} {what}, of which only the first is looked at; for the others "
             "convert it to a video, or to a picture each"
         )
-        log_first_n(logging.WARNING, message, name=__name__, key="message")
+        warn_once(logger, message)
 
 
 _ROOM = 2**16  # bytes that must fit into a folder of results

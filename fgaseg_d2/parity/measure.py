@@ -3,7 +3,6 @@
 Letters: B views, T classes, C joint embedding, h w token grid.
 """
 
-import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,8 @@ from ..checkpoint.parameter_names import from_reference, to_reference
 from ..config.checks import check_names
 from ..config.loading import load_config
 from ..methods.fgaseg.head import best_classes
-from ..modeling.layers.similarity import cosine_maps
+from ..modeling.inference.protocols import Whole
+from ..modeling.stages import StageRecorder
 from ..vocabulary import Vocabulary
 from . import compare
 from .compare import REJECTED, Comparison
@@ -102,13 +102,19 @@ def _reference_shapes(model: nn.Module, settings: Settings) -> dict[str, tuple[i
 def _segment(model: Any, golden: Golden, settings: Settings) -> dict[str, Any]:
     """What the parts of the model return for the file's picture, by name."""
     (height, width), image = golden.image_size, drawn_image(*golden.image_size)
-    if model.sliding_window is None:
+    if isinstance(model.protocol, Whole):
         image = _padded(image, model.pixel_mean)
     item = {"image": image, "height": height, "width": width, "vocabulary": _vocabulary(golden)}
-    change = functools.partial(_as_the_reference, model, golden, settings)
-    with torch.no_grad(), _Outputs(model, change) as seen:
-        seen["scores"] = model([item])[0]["sem_seg"]
-    return seen
+
+    def change(name: str, output: Any, outputs: Mapping[str, list[Any]]) -> Any:
+        if name != "head":
+            return None
+        logits = _as_the_reference(model, golden, settings, output["logits"], outputs)
+        return output | {"logits": logits}
+
+    with torch.no_grad(), StageRecorder(model.stages(), change=change) as record:
+        scores = model([item])[0]["sem_seg"]
+    return _recorded(record) | {"scores": scores}
 
 
 def _train(model: Any, golden: Golden) -> dict[str, Any]:
@@ -125,11 +131,10 @@ def _train(model: Any, golden: Golden) -> dict[str, Any]:
         for view, target in zip((image, image.flip(2)), targets, strict=True)
     ]
     model.train()
-    with _Outputs(model) as seen:
+    with StageRecorder(model.stages()) as record:
         loss = torch.stack(list(model(inputs).values())).sum()
     loss.backward()
-    seen["loss"] = loss
-    return seen
+    return _recorded(record) | {"loss": loss}
 
 
 def _compare(
@@ -193,64 +198,32 @@ def _vocabulary(golden: Golden) -> Vocabulary:
 
 
 def _as_the_reference(
-    model: Any, golden: Golden, settings: Settings, logits: Tensor, seen: Mapping[str, Any]
+    model: Any,
+    golden: Golden,
+    settings: Settings,
+    logits: Tensor,
+    outputs: Mapping[str, list[Any]],
 ) -> Tensor:
     """What the reference makes of the logits B x T x 4h x 4w before they become scores."""
     if settings.is_fast:
         # It applies the sigmoid twice, ours once; between the two an early rejected class has 0,
         # one that was not among the best to begin with -100.
-        similarity = cosine_maps(seen["p2tformer"], seen["backbone"]["dense"])
-        best = best_classes(similarity, model.sem_seg_head.max_classes)
+        best = best_classes(outputs["gcs"][-1], model.sem_seg_head.max_classes)
         dropped = torch.full_like(logits, 0.0 if best is None else REJECTED)
         if best is not None:
             dropped.scatter_(1, best[:, :, None, None].expand(-1, -1, *logits.shape[2:]), 0.0)
         logits = torch.where(logits > REJECTED, logits.sigmoid(), dropped)
-    if model.sliding_window is None:
+    if isinstance(model.protocol, Whole):
         # Meant to remove the padding, but from maps that are not yet the picture's size.
         height, width = golden.image_size
         logits = logits[..., :height, :width]
     return logits
 
 
-class _Outputs:
-    """While it is open, notes what the parts of a model return, by name.
-
-    Args:
-        model: an FGASeg.
-        change: logits and what was noted so far -> what the rest of the model gets for the logits.
-    """
-
-    def __init__(
-        self, model: Any, change: Callable[[Tensor, Mapping[str, Any]], Tensor] | None = None
-    ) -> None:
-        self.seen: dict[str, Any] = {}
-        self.change = change
-        self.parts: dict[str, nn.Module] = {
-            "backbone": model.backbone,
-            "text_encoder": model.text_encoder,
-            "p2tformer": model.sem_seg_head.p2tformer,
-            "head": model.sem_seg_head,
-        }
-
-    def __enter__(self) -> dict[str, Any]:
-        self.handles = [
-            part.register_forward_hook(functools.partial(self._note, name))
-            for name, part in self.parts.items()
-        ]
-        return self.seen
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self.handles:
-            handle.remove()
-
-    def _note(self, name: str, _module: nn.Module, _inputs: tuple, output: Any) -> Any:
-        self.seen[name] = output
-        if name != "head":
-            return None
-        self.seen["logits"] = output["logits"]
-        if self.change is None:
-            return None
-        return output | {"logits": self.change(output["logits"], self.seen)}
+def _recorded(record: StageRecorder) -> dict[str, Any]:
+    """What the stages returned, by name; each ran once."""
+    seen = {name: outputs[-1] for name, outputs in record.outputs.items() if outputs}
+    return seen | {"logits": seen["head"]["logits"]}
 
 
 def _padded(image: Tensor, mean: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..drawing.contact_sheet import Column, draw_contact_sheet
 from ..drawing.legend import LegendEntry
-from ..drawing.overlay import default_colors
+from ..vocabulary.colors import default_colors
 from ..wording import shown
 from .segmentation import Segmentation
 

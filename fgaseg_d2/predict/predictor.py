@@ -24,7 +24,7 @@ from ..config.loading import load_config
 from ..data.datasets.folders import register_configured
 from ..data.mappers.inputs import PictureInput
 from ..io.files import read_image
-from ..methods.dense_clip.head import is_training_free
+from ..modeling.inference.class_scores import softmax_scores
 from ..modeling.inference.label_maps import best_classes, resize_scores
 from ..modeling.waiting import check_waiting
 from ..vocabulary import Vocabulary
@@ -114,37 +114,10 @@ class OpenVocabPredictor:
             FileNotFoundError, ValueError: as a call; or vocabularies in another number, or mixed
                 with other words.
         """
-        images = _several(images)
-        vocabularies = self._vocabularies(vocabulary, len(images))
-        pictures = [read_image(image) for image in images]
-        if not images:
-            return []
-        self._give_cautions(images, pictures, vocabularies)
-        inputs = [
-            self._prepare(picture, words)
-            for picture, words in zip(pictures, vocabularies, strict=True)
-        ]
-        start = time.perf_counter()
-        with self._segmenting():
-            outputs = self.model(inputs)
-            check_waiting(time.perf_counter() - start, torch.device(self.cfg.MODEL.DEVICE))
-            return [
-                Segmentation(
-                    image=picture,
-                    **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
-                    vocabulary=words,
-                    source=_source(image),
-                    weights=self.weights_summary,
-                )
-                for image, picture, words, output in zip(
-                    images, pictures, vocabularies, outputs, strict=True
-                )
-            ]
+        return [segmentation for segmentation, _ in self._segment(_several(images), vocabulary)]
 
     def explain(self, image: Picture, vocabulary: Words | None = None) -> Explanation:
         """Segment one picture and keep what the model made the segmentation of (GCS and LCS).
-
-        A call looks at the picture twice, and so takes up to twice as long as a prediction.
 
         Args:
             image, vocabulary: as in a call.
@@ -155,10 +128,8 @@ class OpenVocabPredictor:
         Raises:
             FileNotFoundError, ValueError: as a call.
         """
-        (segmentation,) = self.batch([image], vocabulary)
-        item = self._prepare(segmentation.image, segmentation.vocabulary)
-        with self._segmenting():
-            maps = self.model.pseudo_masks(item)
+        ((segmentation, output),) = self._segment([image], vocabulary, explain=True)
+        maps = output["pseudo_masks"]
         arrays = {name: values.cpu().numpy() for name, values in maps.items()}
         fields = (field.name for field in dataclasses.fields(segmentation))
         return Explanation(
@@ -172,10 +143,44 @@ class OpenVocabPredictor:
         """The configuration's own words, None if it has none."""
         return self.model.test_vocabulary
 
+    def _segment(
+        self,
+        images: Sequence[Picture],
+        vocabulary: Words | Iterable[Vocabulary] | None,
+        explain: bool = False,
+    ) -> list[tuple[Segmentation, dict[str, Any]]]:
+        """Each picture's segmentation, and what the model said of it."""
+        vocabularies = self._vocabularies(vocabulary, len(images))
+        pictures = [read_image(image) for image in images]
+        if not images:
+            return []
+        self._give_cautions(images, pictures, vocabularies)
+        inputs = [
+            self._prepare(picture, words) | {"explain": explain}
+            for picture, words in zip(pictures, vocabularies, strict=True)
+        ]
+        start = time.perf_counter()
+        with self._segmenting():
+            outputs = self.model(inputs)
+            check_waiting(time.perf_counter() - start, torch.device(self.cfg.MODEL.DEVICE))
+            segmentations = [
+                Segmentation(
+                    image=picture,
+                    **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
+                    vocabulary=words,
+                    source=_source(image),
+                    weights=self.weights_summary,
+                )
+                for image, picture, words, output in zip(
+                    images, pictures, vocabularies, outputs, strict=True
+                )
+            ]
+        return list(zip(segmentations, outputs, strict=True))
+
     @property
     def softmax_scores(self) -> bool:
         """Whether the scores of the words add up to 1, so that the words compete."""
-        return getattr(self.model, "softmax_scores", False)
+        return self.model.score_function is softmax_scores
 
     @contextlib.contextmanager
     def _segmenting(self) -> Iterator[None]:
@@ -248,7 +253,7 @@ class OpenVocabPredictor:
                 "nothing"
             )
         clip = sum(parameter.numel() for parameter in self.model.clip_parameters())
-        if is_training_free(self.model):
+        if not self.model.needs_weights:
             return f"CLIP's pretrained weights {pretrained!r} alone ({clip:,} parameters)"
         return (
             f"CLIP's pretrained weights {pretrained!r} for {clip:,} of {total:,} parameters and "

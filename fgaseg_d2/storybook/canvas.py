@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from .classes import IGNORE_LABEL
-from .paint import Colour, Paint
+from .paint import Color, Paint
 
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
 # Halves round up even where the last bit of a cosine differs between two machines.
@@ -57,7 +57,7 @@ class Canvas:
         """Width in units of the shorter side."""
         return self.image.shape[1] / self.side
 
-    def fill(self, polygon: np.ndarray, colour: Colour, class_id: int | None = None) -> None:
+    def fill(self, polygon: np.ndarray, color: Color, class_id: int | None = None) -> None:
         """Fill a polygon with one colour.
 
         Args:
@@ -65,7 +65,7 @@ class Canvas:
             colour: RGB in 0..255.
             class_id: Label of the area; None leaves the labels as they are.
         """
-        fill_polygon(self.image, polygon, colour, self.side)
+        fill_polygon(self.image, polygon, color, self.side)
         if class_id is not None:
             self.mark([polygon], class_id)
 
@@ -84,12 +84,12 @@ class Canvas:
         fill_polygon(mask, polygon, 255, self.side, (left, top))
         x = ((np.arange(left, right, dtype=np.float32) + 0.5) / self.side)[None, :]
         y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) / self.side)[:, None]
-        colours = np.clip(tone * paint.colours_at(x, y, 1 / self.side), 0, 255)
+        colors = np.clip(tone * paint.colors_at(x, y, 1 / self.side), 0, 255)
         region = self.image[top:bottom, left:right]
         amount = mask[..., None].astype(np.float32) / 255
-        region[:] = (region + amount * (colours - region) + 0.5).astype(np.uint8)
+        region[:] = (region + amount * (colors - region) + 0.5).astype(np.uint8)
 
-    def line(self, points: np.ndarray, width: float, colour: Colour, closed: bool = False) -> None:
+    def line(self, points: np.ndarray, width: float, color: Color, closed: bool = False) -> None:
         """Draw a line through points and leave the labels as they are.
 
         Args:
@@ -98,7 +98,7 @@ class Canvas:
             colour: RGB in 0..255.
             closed: Whether the last point joins the first.
         """
-        draw_line(self.image, points, width, colour, self.side, closed=closed)
+        draw_line(self.image, points, width, color, self.side, closed=closed)
 
     def mark(self, polygons: Sequence[np.ndarray], class_id: int, outline: float = 0) -> None:
         """Label the union of polygons.
@@ -139,7 +139,7 @@ def to_fixed(points: np.ndarray, side: int) -> np.ndarray:
 def fill_polygon(
     pixels: np.ndarray,
     polygon: np.ndarray,
-    colour: Colour | int,
+    color: Color | int,
     side: int,
     corner: tuple[int, int] = (0, 0),
 ) -> None:
@@ -153,14 +153,14 @@ def fill_polygon(
         corner: Column and row of the picture where the array begins.
     """
     points = to_fixed(polygon, side) - (np.array(corner, np.int32) << _SHIFT)
-    cv2.fillPoly(pixels, [points], colour, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(pixels, [points], color, cv2.LINE_AA, _SHIFT)
 
 
 def draw_line(
     pixels: np.ndarray,
     points: np.ndarray,
     width: float,
-    colour: Colour | int,
+    color: Color | int,
     side: int,
     corner: tuple[int, int] = (0, 0),
     *,
@@ -169,4 +169,4 @@ def draw_line(
     """Draw a line of at least a pixel; the arguments are those of :func:`fill_polygon`."""
     path = to_fixed(points, side) - (np.array(corner, np.int32) << _SHIFT)
     thickness = max(1, round(width * side))
-    cv2.polylines(pixels, [path], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(pixels, [path], closed, color, thickness, cv2.LINE_AA, _SHIFT)

@@ -22,9 +22,9 @@ STUFF_CLASSES: tuple[str, ...] = (
     "snow",
 )
 
-COLOURS: tuple[str, ...] = ("red", "blue", "yellow", "green", "purple")
+COLORS: tuple[str, ...] = ("red", "blue", "yellow", "green", "purple")
 PATTERNS: tuple[str, ...] = ("striped", "dotted", "checked")
-ATTRIBUTES: tuple[str, ...] = COLOURS + PATTERNS
+ATTRIBUTES: tuple[str, ...] = COLORS + PATTERNS
 PLAIN = "plain"
 
 WATER_THINGS: tuple[str, ...] = ("boat", "fish")
@@ -77,20 +77,20 @@ class Pair(NamedTuple):
 class Product(NamedTuple):
     """What one thing of a scene looks like, for example ``Product("red", "striped", "house")``."""
 
-    colour: str
+    color: str
     pattern: str
     thing: str
 
     @property
     def name(self) -> str:
         """The full phrase: ``"red house"`` if plain, otherwise ``"red striped house"``."""
-        words = (self.colour, self.pattern, self.thing)
+        words = (self.color, self.pattern, self.thing)
         return " ".join(word for word in words if word != PLAIN)
 
     @property
     def attribute(self) -> str:
         """The colour if plain, otherwise the pattern."""
-        return self.colour if self.pattern == PLAIN else self.pattern
+        return self.color if self.pattern == PLAIN else self.pattern
 
     @property
     def pair(self) -> Pair:
@@ -100,7 +100,7 @@ class Product(NamedTuple):
     @property
     def held_out(self) -> bool:
         """Whether its colour or its pattern is held out for its thing."""
-        return Pair(self.colour, self.thing).held_out or self.pair.held_out
+        return Pair(self.color, self.thing).held_out or self.pair.held_out
 
 
 PAIRS: tuple[Pair, ...] = tuple(
@@ -110,10 +110,10 @@ SEEN_PAIRS: tuple[Pair, ...] = tuple(pair for pair in PAIRS if not pair.held_out
 UNSEEN_PAIRS: tuple[Pair, ...] = tuple(pair for pair in PAIRS if pair.held_out)
 
 PRODUCTS: tuple[Product, ...] = tuple(
-    Product(colour, pattern, thing)
+    Product(color, pattern, thing)
     for thing in THINGS
     for pattern in (PLAIN, *PATTERNS)
-    for colour in COLOURS
+    for color in COLORS
 )
 TRAINING_PRODUCTS: tuple[Product, ...] = tuple(item for item in PRODUCTS if not item.held_out)
 

@@ -9,10 +9,10 @@ from .canvas import Canvas
 from .classes import CLASS_IDS
 from .dice import Dice
 from .geometry import ellipse, speck
-from .paint import Colour, scaled
+from .paint import Color, scaled
 from .terrain import Terrain
 
-_COLOURS: dict[str, tuple[Colour, Colour]] = {
+_COLORS: dict[str, tuple[Color, Color]] = {
     "meadow": ((134, 196, 84), (92, 156, 58)),
     "sand": ((240, 220, 168), (206, 176, 118)),
     "snow": ((232, 241, 254), (176, 196, 230)),
@@ -36,13 +36,13 @@ class _Mark:
     y: float
     size: float
     kind: float
-    light: Colour
-    dark: Colour
+    light: Color
+    dark: Color
 
 
 def draw_ground(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
     """Draw meadow, sand or snow down to the lower edge of the picture."""
-    light, dark = (scaled(c, dice.uniform(0.94, 1.03)) for c in _COLOURS[terrain.ground])
+    light, dark = (scaled(c, dice.uniform(0.94, 1.03)) for c in _COLORS[terrain.ground])
     x = np.linspace(-0.02, terrain.width + 0.02, 48)
     edge = np.stack([x, terrain.shore_at(x)], 1)
     corners = [(terrain.width + 0.02, terrain.height + 0.02), (-0.02, terrain.height + 0.02)]
@@ -60,9 +60,7 @@ def draw_ground(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
         draw(canvas, _Mark(sx, sy, 1.4 * terrain.scale(sy), kind, light, dark))
 
 
-def _draw_patches(
-    canvas: Canvas, terrain: Terrain, dice: Dice, light: Colour, dark: Colour
-) -> None:
+def _draw_patches(canvas: Canvas, terrain: Terrain, dice: Dice, light: Color, dark: Color) -> None:
     """Large flat spots, a little darker or brighter than the ground."""
     for _ in range(9):
         x, y = dice.uniform(0, terrain.width), dice.uniform(terrain.shore + 0.06, terrain.height)
@@ -162,8 +160,8 @@ def draw_road(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
         _draw_crack(canvas, terrain, dice, scaled(asphalt, 0.72))
 
 
-def _draw_crack(canvas: Canvas, terrain: Terrain, dice: Dice, colour: Colour) -> None:
+def _draw_crack(canvas: Canvas, terrain: Terrain, dice: Dice, color: Color) -> None:
     x, share = dice.uniform(0, terrain.width), dice.uniform(-0.35, 0.35)
     y = float(terrain.road_at(np.float64(x))) + share * terrain.road[1]
     steps = np.cumsum([(dice.uniform(0.008, 0.02), dice.uniform(-0.01, 0.01)) for _ in range(4)], 0)
-    canvas.line(steps + (x, y), 0.004, colour)
+    canvas.line(steps + (x, y), 0.004, color)

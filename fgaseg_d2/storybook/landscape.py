@@ -81,7 +81,7 @@ def _draw_clouds(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
         size, flat = dice.uniform(0.06, 0.17), dice.uniform(0.5, 0.86)
         if "sun" in terrain.extras and abs(x - terrain.sun[0]) < size + 1.2 * terrain.sun[2]:
             x = (x + terrain.width / 2) % terrain.width  # the sun shines between the clouds
-        for drop, colour in ((0.1, (206, 216, 228)), (0.0, (250, 252, 254))):
+        for drop, color in ((0.1, (206, 216, 228)), (0.0, (250, 252, 254))):
             puffs = [
                 ellipse(
                     x + size * dx,
@@ -92,7 +92,7 @@ def _draw_clouds(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
                 for dx, dy, radius in _PUFFS
             ]
             for puff in puffs:
-                canvas.fill(puff, colour)
+                canvas.fill(puff, color)
             canvas.mark(puffs, CLASS_IDS["cloud"])
 
 

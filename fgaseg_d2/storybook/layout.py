@@ -220,7 +220,7 @@ def _drop_hidden(things: Sequence[Placement], terrain: Terrain) -> list[Placemen
         painted, whole = (np.zeros((rows, columns), np.uint8) for _ in range(2))
         for part, polygons in zip(thing.parts, thing.polygons, strict=True):
             for points in polygons:
-                for mask in (painted, whole) if part.colour is None else (whole,):
+                for mask in (painted, whole) if part.color is None else (whole,):
                     fill_polygon(mask, points, 255, _COARSE, (-margin, -margin))
         inside = painted >= 128
         visible = np.count_nonzero(inside & (taken < 128))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .dice import Dice
-from .paint import Colour
+from .paint import Color
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Weather:
         slant: Shortest and longest horizontal reach of a shadow in heights of its thing.
     """
 
-    skies: tuple[tuple[Colour, Colour], ...]
+    skies: tuple[tuple[Color, Color], ...]
     gain: tuple[float, float, float]
     saturation: float
     contrast: float
@@ -79,7 +79,7 @@ class Light:
     """
 
     weather: Weather
-    sky: tuple[Colour, Colour]
+    sky: tuple[Color, Color]
     side: float
     shear: float
     fall: float

@@ -12,7 +12,7 @@ import numpy as np
 from .classes import PLAIN, Product
 from .dice import Dice
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 # Hue in degrees, saturation, value.
 _HSV: dict[str, tuple[float, float, float]] = {
@@ -26,7 +26,7 @@ _HSV: dict[str, tuple[float, float, float]] = {
 }
 
 
-def vary_colour(dice: Dice, name: str) -> Colour:
+def vary_color(dice: Dice, name: str) -> Color:
     """Draw one shade of a named colour.
 
     Args:
@@ -44,9 +44,9 @@ def vary_colour(dice: Dice, name: str) -> Colour:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def scaled(colour: Colour, factor: float) -> Colour:
+def scaled(color: Color, factor: float) -> Color:
     """A colour made darker or brighter by a factor."""
-    red, green, blue = (min(255, round(factor * channel)) for channel in colour)
+    red, green, blue = (min(255, round(factor * channel)) for channel in color)
     return red, green, blue
 
 
@@ -65,14 +65,14 @@ class Paint:
     """
 
     pattern: str
-    colours: tuple[Colour, Colour]
+    colors: tuple[Color, Color]
     cell: float
     direction: tuple[float, float]
     origin: tuple[float, float]
     extent: float
     light: float
 
-    def colours_at(self, x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
+    def colors_at(self, x: np.ndarray, y: np.ndarray, pixel: float) -> np.ndarray:
         """Colour of every point of a grid.
 
         Args:
@@ -86,13 +86,13 @@ class Paint:
         dx, dy = x - self.origin[0], y - self.origin[1]
         shade = (dy - self.light * dx) * (0.2 / self.extent)
         light = np.clip(0.96 - shade, 0.78, 1.12)[..., None]
-        ground = np.array(self.colours[0], np.float32)
+        ground = np.array(self.colors[0], np.float32)
         if self.pattern == PLAIN:
             return light * ground
         cos, sin = self.direction
         inside = _PATTERNS[self.pattern](cos * dx + sin * dy, cos * dy - sin * dx, self.cell)
         amount = np.clip(inside / pixel + 0.5, 0, 1)[..., None]
-        return light * (ground + amount * (np.array(self.colours[1], np.float32) - ground))
+        return light * (ground + amount * (np.array(self.colors[1], np.float32) - ground))
 
 
 def make_paint(
@@ -117,19 +117,19 @@ def make_paint(
         The paint.
     """
     # A neutral partner, so that the pattern has one colour to be named by.
-    neutral = vary_colour(dice, "brown" if product.colour == "yellow" else "white")
-    colour = vary_colour(dice, product.colour)
+    neutral = vary_color(dice, "brown" if product.color == "yellow" else "white")
+    color = vary_color(dice, product.color)
     swap, turn, spread = dice.chance(0.4), dice.integer(-1, 2), dice.uniform(-1, 1)
     if product.pattern == PLAIN:
-        return Paint(PLAIN, (colour, colour), 1.0, (1.0, 0.0), middle, height, light)
+        return Paint(PLAIN, (color, color), 1.0, (1.0, 0.0), middle, height, light)
     # Bright dots on brown would leave more brown than yellow.
-    swap = swap and not (product.pattern == "dotted" and product.colour == "yellow")
+    swap = swap and not (product.pattern == "dotted" and product.color == "yellow")
     # Upright or slanted stripes: level ones would be too few on a flat thing like a car.
     angle = 0.2 * spread + (turn * math.pi / 4 if product.pattern == "striped" else 0.0)
     direction = round(math.cos(angle), 6), round(math.sin(angle), 6)
     # 3.6 % of the side is 9 pixels at 256.
     cell = min(max(0.16 * size, 0.036), 0.07)
-    pair = (neutral, colour) if swap else (colour, neutral)
+    pair = (neutral, color) if swap else (color, neutral)
     return Paint(product.pattern, pair, cell, direction, middle, height, light)
 
 

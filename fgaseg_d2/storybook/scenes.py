@@ -105,10 +105,10 @@ def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice) -> N
             for points in polygons:
                 canvas.line(points, outline, _OUTLINE, closed=True)
         for points in polygons:
-            if part.colour is None:
+            if part.color is None:
                 canvas.fill_painted(points, paint, part.tone)
             else:
-                canvas.fill(points, part.colour)
+                canvas.fill(points, part.color)
     class_id = CLASS_IDS[thing.product.name]
     canvas.mark(outlined, class_id, outline)
     if others:

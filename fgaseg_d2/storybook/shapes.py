@@ -11,12 +11,12 @@ import numpy as np
 
 from .dice import Dice
 from .geometry import box, ellipse, polygon, ribbon, smooth
-from .paint import Colour, scaled
+from .paint import Color, scaled
 
 BROWN, BARK, CREAM = (122, 78, 48), (134, 90, 58), (246, 232, 205)
 GLASS, DARK, GREY, WHITE = (196, 226, 240), (48, 46, 56), (150, 152, 160), (252, 252, 250)
 LEAF, ORANGE, PINK = (70, 150, 62), (242, 148, 40), (240, 140, 150)
-ROOFS: tuple[Colour, ...] = ((128, 88, 66), (104, 100, 108), (150, 112, 84))
+ROOFS: tuple[Color, ...] = ((128, 88, 66), (104, 100, 108), (150, 112, 84))
 
 
 class Part(NamedTuple):
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     """
 
     polygons: tuple[np.ndarray, ...]
-    colour: Colour | None = None
+    color: Color | None = None
     tone: float = 1.0
     outlined: bool = True
 

@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Iterator, KeysView, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..wording import shown
+from ..wording import shown, warn_once
+from .catalog import current_catalog
 from .parsing import clean_class, listed, same_name
 
 if TYPE_CHECKING:
     from .vocabulary import Vocabulary
 
 OWN_KEY = "fgaseg_d2"
+logger = logging.getLogger(__name__)
 _OWN = ("vocabulary", "background_class", "unseen_classes")
 
 
@@ -182,10 +184,7 @@ def first_names(classes: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 def is_dataset(words: object) -> bool:
     """Whether this is the name of a dataset registered in Detectron2, or a dataset's metadata."""
-    # Detectron2 takes seconds to import, and most class lists need nothing of it.
-    from detectron2.data import DatasetCatalog, Metadata
-
-    return isinstance(words, Metadata) or (isinstance(words, str) and words in DatasetCatalog)
+    return current_catalog().knows(words)
 
 
 def find_metadata(metadata: Any) -> Any:
@@ -196,16 +195,14 @@ def find_metadata(metadata: Any) -> Any:
     """
     if not isinstance(metadata, str):
         return metadata
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-
-    known = sorted({*MetadataCatalog.list(), *DatasetCatalog.list()})
-    if metadata not in known:  # MetadataCatalog.get would silently make an empty entry
+    known = current_catalog().names()
+    if metadata not in known:
         near = difflib.get_close_matches(metadata, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "register it before"
         raise ValueError(
             f"expected the name of a registered dataset, got {shown(metadata)}; {hint}"
         )
-    return MetadataCatalog.get(metadata)
+    return current_catalog().metadata(metadata)
 
 
 def whole_number(value: Any, key: str, metadata: Any) -> int:
@@ -245,13 +242,11 @@ def _names(names: Any, key: str, metadata: Any) -> tuple[str, ...]:
 
 
 def _tell_ignored(key: str, metadata: Any, reason: str) -> None:
-    from detectron2.utils.logger import log_first_n
-
-    message = (
+    warn_once(
+        logger,
         f"dataset {shown(metadata.get('name'))}: its metadata {key} is left out as another "
-        f"project's: {reason}. If it was meant for this one, set {OWN_KEY}={{{shown(key)}: ...}}"
+        f"project's: {reason}. If it was meant for this one, set {OWN_KEY}={{{shown(key)}: ...}}",
     )
-    log_first_n(logging.WARNING, message, key="message")
 
 
 def _keys() -> str:

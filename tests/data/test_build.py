@@ -147,7 +147,7 @@ def test_each_dataset_has_its_own_ignore_label(tmp_path):
 
 WORKER = """
 import multiprocessing, os, signal, threading
-from fgaseg_d2.data.parallel import end_with_parent
+from fgaseg_d2.parallel import end_with_parent
 
 def work(queue):
     end_with_parent(0)

@@ -13,10 +13,10 @@ from fgaseg_d2 import Vocabulary
 from fgaseg_d2.data.dataset_words import evaluation_vocabulary, training_vocabulary
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.data.mappers.labelled import SemanticMapper
-from fgaseg_d2.drawing.overlay import default_colors
 from fgaseg_d2.evaluation import SegmentationEvaluator
-from fgaseg_d2.evaluation.gallery import dataset_colours
+from fgaseg_d2.evaluation.gallery import dataset_colors
 from fgaseg_d2.evaluation.truth import GroundTruth
+from fgaseg_d2.vocabulary.colors import default_colors
 from tests import datasets
 from tests.conftest import config
 
@@ -215,7 +215,7 @@ def test_other_ignore_labels_are_an_error_that_names_the_dataset(records, value)
 
 
 @pytest.mark.parametrize(
-    ("colours", "used"),
+    ("colors", "used"),
     [
         (np.array([[1, 2, 3], [4, 5, 6], [7, 8, 255]]), True),
         ([(1, 2, 3)] * 3, True),
@@ -226,10 +226,10 @@ def test_other_ignore_labels_are_an_error_that_names_the_dataset(records, value)
         ({0: (1, 2, 3)}, False),
     ],
 )
-def test_colours_of_another_kind_are_left(records, colours, used):
-    with datasets.registered("hues", records, stuff_classes=NAMES, stuff_colors=colours) as name:
-        found = dataset_colours(LabelSpec.from_metadata(name))
-    wanted = np.array(colours) if used else default_colors(NAMES)
+def test_colors_of_another_kind_are_left(records, colors, used):
+    with datasets.registered("hues", records, stuff_classes=NAMES, stuff_colors=colors) as name:
+        found = dataset_colors(LabelSpec.from_metadata(name))
+    wanted = np.array(colors) if used else default_colors(NAMES)
     assert found.dtype == np.uint8 and (found == wanted).all()
 
 

@@ -65,8 +65,8 @@ def test_picture_and_label_stay_aligned(blocks, size):
     sample = SemanticMapper(cfg, "blocks")(blocks[2])
     image, label = sample["image"].permute(1, 2, 0).int(), sample["sem_seg"]
     known = label != 255
-    colours = torch.from_numpy(datasets.COLOURS).int()[label.where(known, torch.tensor(0))]
-    wrong = ((image - colours).abs().amax(-1) > 90) & known
+    colors = torch.from_numpy(datasets.COLORS).int()[label.where(known, torch.tensor(0))]
+    wrong = ((image - colors).abs().amax(-1) > 90) & known
     # Bilinear resizing blends a pixel on each side of an edge; a shift would miss far more.
     assert wrong.float().mean() < (0.001 if size == 48 else 0.04)
 
@@ -160,7 +160,7 @@ def test_pictures_of_any_mode_and_labels_with_a_palette(tmp_path):
             assert (sample["image"] == 77).all()
 
 
-def test_colour_change_leaves_the_label_alone(blocks):
+def test_color_change_leaves_the_label_alone(blocks):
     plain = small_config("INPUT.RANDOM_FLIP", "none", "INPUT.CROP.SIZE", [48, 64])
     changed = small_config(
         *("INPUT.RANDOM_FLIP", "none", "INPUT.CROP.SIZE", [48, 64], "INPUT.COLOR_AUG_SSD", True)
@@ -328,7 +328,7 @@ def break_label(record):
         stream.write(b"no picture")
 
 
-def colour_label(record):
+def color_label(record):
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(record["sem_seg_file_name"])
 
 
@@ -345,7 +345,7 @@ def colour_label(record):
         (break_value, ValueError, r"label.png: expected label values 0 .. 3 .* got 17"),
         (break_picture, ValueError, r"0.png"),
         (break_label, ValueError, r"expected a label file that .*0.label.png"),
-        (colour_label, ValueError, r"0.label.png: expected a label file of one integer channel"),
+        (color_label, ValueError, r"0.label.png: expected a label file of one integer channel"),
     ],
 )
 def test_bad_files_are_named_in_one_line(blocks, spoil, error, message):

@@ -39,7 +39,7 @@ def save(path, upright, tag=1, **options):
 def pair(size=WIDE, seed=0):
     """A picture and a label that no turn leaves as it is."""
     label = np.random.default_rng(seed).integers(0, 4, size).astype(np.uint8)
-    return datasets.COLOURS[label], label
+    return datasets.COLORS[label], label
 
 
 def write(folder, picture_tag=0, label_tag=0, size=WIDE, picture="p.png", label="p.label.png"):
@@ -100,7 +100,7 @@ def test_labels_keep_their_values_and_are_turned(tmp_path, ending, dtype, option
 def test_a_palette_label_is_turned(tmp_path):
     truth = np.arange(24, dtype=np.uint8).reshape(4, 6)
     image = Image.fromarray(np.ascontiguousarray(STORED[6](truth)), mode="P")
-    image.putpalette([value for colour in range(256) for value in (255 - colour, 3, 7)])
+    image.putpalette([value for color in range(256) for value in (255 - color, 3, 7)])
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     image.save(tmp_path / "label.png", exif=exif)

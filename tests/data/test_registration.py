@@ -79,13 +79,13 @@ def test_the_words_are_those_of_the_published_protocol():
     )
 
 
-def test_colours_of_pascal_voc_are_those_of_its_palette():
+def test_colors_of_pascal_voc_are_those_of_its_palette():
     # The official palette, background first; classes without it begin at the second colour.
     official = [(128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128)]
     last = [(0, 192, 0), (128, 192, 0), (0, 64, 128)]
     for name in ("pascal_voc_20_val", "pascal_voc_20b_train"):
-        colours = MetadataCatalog.get(name).stuff_colors
-        assert colours[:5] == official and colours[17:20] == last
+        colors = MetadataCatalog.get(name).stuff_colors
+        assert colors[:5] == official and colors[17:20] == last
     assert MetadataCatalog.get("pascal_voc_20b_val").stuff_colors[20] == (0, 0, 0)
 
 

@@ -12,7 +12,7 @@ from fgaseg_d2.storybook import (
     UNSEEN_CLASSES,
     find_products,
 )
-from fgaseg_d2.storybook.classes import ATTRIBUTES, COLOURS, PATTERNS, THINGS
+from fgaseg_d2.storybook.classes import ATTRIBUTES, COLORS, PATTERNS, THINGS
 from fgaseg_d2.storybook.shapes import SHAPES
 from fgaseg_d2.storybook.vocabularies import (
     ATTRIBUTE_WORDS,
@@ -31,7 +31,7 @@ VOCABULARIES = (SEEN, UNSEEN, GENERALIZED, NOUNS, ATTRIBUTE_WORDS, FULL, TRAININ
 def test_full_classes_are_stuff_and_all_products():
     assert FULL_CLASSES[: len(STUFF_CLASSES)] == STUFF_CLASSES
     assert len(set(FULL_CLASSES)) == len(FULL_CLASSES) == 250
-    assert len(THINGS) * len(COLOURS) * (1 + len(PATTERNS)) == len(PRODUCTS) == 240
+    assert len(THINGS) * len(COLORS) * (1 + len(PATTERNS)) == len(PRODUCTS) == 240
     assert set(SHAPES) == set(THINGS)
 
 
@@ -97,8 +97,8 @@ def test_synonyms_say_the_same_in_new_words():
     [
         ("red house", {"red house"}),
         ("red striped house", {"red striped house"}),
-        ("striped house", {f"{colour} striped house" for colour in COLOURS}),
-        ("dotted", {f"{colour} dotted {thing}" for colour in COLOURS for thing in THINGS}),
+        ("striped house", {f"{color} striped house" for color in COLORS}),
+        ("dotted", {f"{color} dotted {thing}" for color in COLORS for thing in THINGS}),
         ("red", {f"red {thing}" for thing in THINGS}),
     ],
 )

@@ -18,7 +18,7 @@ from fgaseg_d2.storybook import (
     find_products,
 )
 from fgaseg_d2.storybook.canvas import Canvas
-from fgaseg_d2.storybook.classes import COLOURS, PATTERNS
+from fgaseg_d2.storybook.classes import COLORS, PATTERNS
 from fgaseg_d2.storybook.dice import Dice
 from fgaseg_d2.storybook.layout import place_things
 from fgaseg_d2.storybook.terrain import plan_terrain
@@ -146,7 +146,7 @@ def test_nearer_things_leave_half_of_each_thing_visible():
                 polygon
                 for part, drawn in zip(thing.parts, thing.polygons)
                 for polygon in drawn
-                if part.colour is None
+                if part.color is None
             ]
             alone.mark(polygons, 1)
             whole.append((alone.label == 1).sum())
@@ -168,28 +168,28 @@ def test_larger_scene_has_the_same_layout(height, width):
     assert np.mean(agreements) > 0.94
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("pattern", ["", *PATTERNS])
-def test_colour_and_pattern_can_be_told(colour, pattern):
+def test_color_and_pattern_can_be_told(color, pattern):
     """A fish shows hardly anything but its paint: hues are counted under all kinds of light."""
-    name = " ".join(word for word in (colour, pattern, "fish") if word)
+    name = " ".join(word for word in (color, pattern, "fish") if word)
     products, pixels = find_products(name), []
     for seed in range(10):
         scene = draw_scene(seed, 128, 128, products)
         pixels.append(scene.image[scene.label == FULL_CLASSES.index(name)])
     hues = Counter()
-    coloured = 0
+    colored = 0
     for red, green, blue in np.concatenate(pixels)[::7] / 255:
         hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
         if saturation > 0.4 and value > 0.4:
-            coloured += 1
+            colored += 1
             distances = {
                 word: abs((360 * hue - degrees + 180) % 360 - 180) for word, degrees in HUES.items()
             }
             hues[min(distances, key=distances.get)] += 1
-    assert hues.most_common(1)[0][0] == colour
-    assert hues[colour] > 0.8 * coloured
-    share = coloured / len(np.concatenate(pixels)[::7])
+    assert hues.most_common(1)[0][0] == color
+    assert hues[color] > 0.8 * colored
+    share = colored / len(np.concatenate(pixels)[::7])
     assert 0.15 < share < 0.6 if pattern else share > 0.45
 
 

@@ -34,9 +34,9 @@ class Painter(nn.Module):
         for item in batch:
             self.asked.append(item.get("output"))
             self.words.append(item["vocabulary"].class_names)
-            colours = torch.from_numpy(datasets.COLOURS).float()[self.order]
+            colors = torch.from_numpy(datasets.COLORS).float()[self.order]
             image = item["image"].permute(1, 2, 0).float()
-            results.append({"sem_seg": -(image[None] - colours[:, None, None]).abs().sum(-1)})
+            results.append({"sem_seg": -(image[None] - colors[:, None, None]).abs().sum(-1)})
         return results
 
 

@@ -112,9 +112,9 @@ def test_evaluation_counts_right(tmp_path):
         def forward(self, batch):
             scores = []
             for sample in batch:
-                colours = torch.from_numpy(datasets.COLOURS).float()
+                colors = torch.from_numpy(datasets.COLORS).float()
                 image = sample["image"].permute(1, 2, 0).float()
-                nearest = -(image[None] - colours[:, None, None]).abs().sum(-1)
+                nearest = -(image[None] - colors[:, None, None]).abs().sum(-1)
                 scores.append({"sem_seg": nearest.flip(0) if self.flip else nearest})
             return scores
 
@@ -138,7 +138,7 @@ def test_evaluation_after_training_equals_evaluation_of_the_checkpoint(tmp_path)
 
 def test_bad_label_is_refused_in_evaluation(tmp_path):
     record = datasets.write_pair(
-        *(tmp_path, "bad", datasets.COLOURS[[[0, 1], [2, 3]]].repeat(32, 0).repeat(32, 1)),
+        *(tmp_path, "bad", datasets.COLORS[[[0, 1], [2, 3]]].repeat(32, 0).repeat(32, 1)),
         torch.full((64, 64), 9, dtype=torch.uint8).numpy(),
     )
     cfg = training_config(tmp_path, "DATASETS.TEST", ("bad",))

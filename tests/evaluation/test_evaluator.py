@@ -80,7 +80,7 @@ def test_palette_files_count_by_index(tmp_path):
     truth = np.array([[1, 0, 2, 255]], np.uint8)
     records = records_of(tmp_path, truth)
     image = Image.fromarray(truth, mode="P")
-    image.putpalette([value for colour in range(256) for value in (colour * 7 % 256, 90, 0)])
+    image.putpalette([value for color in range(256) for value in (color * 7 % 256, 90, 0)])
     image.save(records[0]["sem_seg_file_name"])
     meta = {"stuff_classes": ["x", "y", "z"], "ignore_label": 255}
     with datasets.registered("palette", records, **meta) as name:

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from fgaseg_d2.evaluation import SegmentationEvaluator
+from fgaseg_d2.evaluation.outcome import Evaluation
 from fgaseg_d2.evaluation.predictions import PredictionWriter, prediction_names, read_index
-from fgaseg_d2.evaluation.report import Evaluation, write_report
+from fgaseg_d2.evaluation.report import write_report
 from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
 from tests import datasets
@@ -142,7 +143,7 @@ def put_wrong_size(path):
     Image.fromarray(np.zeros((20, 31), np.uint16)).save(path)
 
 
-def put_colours(path):
+def put_colors(path):
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(path)
 
 
@@ -153,7 +154,7 @@ def put_colours(path):
         (remove, "1 of 3 predictions do not exist"),
         (put_wrong_class, "expected classes 0 .. 299, got 700"),
         (put_wrong_size, "expected 20 x 30 pixels as in the truth, got 20 x 31"),
-        (put_colours, "one integer channel"),
+        (put_colors, "one integer channel"),
     ],
 )
 def test_what_is_wrong_with_a_prediction_is_said_in_a_line_that_names_it(

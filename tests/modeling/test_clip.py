@@ -25,7 +25,7 @@ def test_towers_compute_what_open_clip_computes():
         outputs = clip.visual.forward_intermediates(images, indices=[0, 1])
         expected_text = clip.encode_text(tokens, normalize=True)
         split_attention(clip)
-        maps = CLIPViT(clip.visual, guidance_blocks=(0, 1))(images)
+        maps = CLIPViT(clip.visual, levels={"guidance_early": 0, "guidance_late": 1})(images)
         torch.testing.assert_close(clip.encode_text(tokens, normalize=True), expected_text)
     for name, expected in zip(("early", "late"), outputs["image_intermediates"], strict=True):
         torch.testing.assert_close(maps[f"guidance_{name}"], expected, atol=1e-5, rtol=1e-5)

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 from fgaseg_d2.modeling.inference import label_maps
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.modeling.inference.class_scores import reduce_entries
-from fgaseg_d2.modeling.inference.protocols import cut_views, merge_views, window_offsets
+from fgaseg_d2.modeling.inference.protocols import CanvasWindows, window_offsets
 
 
 def test_windows_of_the_published_protocol():
     assert window_offsets(640, 384, 256) == [0, 256]
-    views = cut_views(torch.rand(3, 100, 200), (640, 640), (384, 384), (256, 256))
-    assert views.shape == (5, 3, 384, 384)
+    protocol = CanvasWindows((640, 640), (384, 384), (256, 256), (336, 336))
+    assert protocol.views(torch.rand(3, 100, 200)).shape == (5, 3, 336, 336)
 
 
 @pytest.mark.parametrize("length", [384, 385, 640, 641, 1000])
@@ -28,17 +28,18 @@ def test_merging_puts_pixels_back_where_they_were():
     """Scores that are the picture itself come back as the picture."""
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing="ij")
     image = torch.stack((y, x, y + x))
-    views = cut_views(image, (60, 80), (36, 48), (24, 32))
+    protocol = CanvasWindows((60, 80), (36, 48), (24, 32), (36, 48))
+    views = protocol.views(image)
     views[-1] = 0  # the whole view is resized: leave it out of the comparison
     # One after the other, as a generator that holds one at a time gives them.
-    merged = merge_views(iter(views), (60, 80), (36, 48), (24, 32))
+    merged = protocol.merge(iter(views))
     torch.testing.assert_close(merged, image / 2)
 
 
 def test_whole_view_weighs_one_half():
     views = torch.zeros(5, 2, 4, 4)
     views[-1] = 1.0
-    merged = merge_views(views, (6, 6), (4, 4), (2, 2))
+    merged = CanvasWindows((6, 6), (4, 4), (2, 2), (4, 4)).merge(views)
     torch.testing.assert_close(merged, torch.full((2, 6, 6), 0.5))
 
 

@@ -157,7 +157,7 @@ def test_upsampling_without_guidance():
     up, conv = nn.ConvTranspose2d(6, 5, 2, stride=2), DoubleConv(5, 7)
     x = torch.randn(1, 2, 4, 3, 6)
     expected = conv(up(x.flatten(0, 1).permute(0, 3, 1, 2))).permute(0, 2, 3, 1).unsqueeze(0)
-    actual = Upsampling(up, conv, torch.empty(1, 0, 8, 6))(x)
+    actual = Upsampling(up, conv, (8, 6))(x)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 

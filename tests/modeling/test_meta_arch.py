@@ -7,7 +7,7 @@ from detectron2.engine import DefaultPredictor
 from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
-from fgaseg_d2.methods.fgaseg.losses import sample_classes
+from fgaseg_d2.modeling.losses.labels import sample_classes
 from tests.conftest import build_small, config
 
 FAST = ("MODEL.FGASEG.FAST.ENABLED", True, "MODEL.FGASEG.FAST.KEEP", 2)
@@ -55,7 +55,7 @@ def test_views_in_several_passes_give_the_same():
 
 def test_pixels_come_back_where_they_belong():
     """A sign of where the picture changes: the scores change there and nearly nowhere else."""
-    model = build_small("MODEL.FGASEG.AGGREGATION_LAYERS", 0, "MODEL.FGASEG.P2T.LAYERS", 0)
+    model = build_small("MODEL.FGASEG.AGGREGATION_LAYERS", 0, "MODEL.FGASEG.P2T.LAYERS", 0, seed=1)
     # Attention spreads a change over all tokens; what the values carry stays where it is.
     for block in model.backbone.visual.transformer.resblocks:
         torch.nn.init.zeros_(block.attn.out_proj.weight)
@@ -78,7 +78,7 @@ def test_scores_are_probabilities_of_the_named_classes():
     assert scores.shape == (3, 30, 40)
     assert words.class_names == ("cat", "dog", "background")
     assert 0 <= scores.min() <= scores.max() <= 1
-    assert scores[2].min() >= 0.4
+    assert scores[2].min() >= 0.4 - 1e-6  # resized after it
 
 
 def test_synonyms_give_the_best_of_their_scores():
@@ -202,7 +202,9 @@ def test_labels_and_canvas_belong_to_the_scores(opts):
         scores, labels, canvas = model(
             [item, {**item, "output": "labels"}, {**item, "output": "canvas"}]
         )
-    assert torch.equal(labels["labels"], scores["sem_seg"].argmax(0).to(torch.int32))
+    # Places in a batch round differently: the label's score is the best but for that.
+    chosen = scores["sem_seg"].gather(0, labels["labels"][None].long())[0]
+    torch.testing.assert_close(chosen, scores["sem_seg"].amax(0), atol=1e-6, rtol=0)
     assert labels["labels"].shape == (70, 80)
     resized = F.interpolate(canvas["sem_seg"][None], (70, 80), mode="bilinear").squeeze(0)
     torch.testing.assert_close(resized, scores["sem_seg"])

@@ -67,7 +67,11 @@ def test_traced_model_agrees_at_other_sizes(tmp_path, opts, output):
             (actual,) = schema(again(image))
         assert expected.keys() == actual.keys()
         for name, maps in expected.items():
-            torch.testing.assert_close(actual[name], maps, atol=5e-6, rtol=0)
+            if name == "labels":
+                # Where two scores differ by rounding alone, either class may win.
+                assert (actual[name] != maps).float().mean() < 1e-3
+            else:
+                torch.testing.assert_close(actual[name], maps, atol=5e-6, rtol=0)
 
 
 def test_number_of_classes_that_early_rejection_leaves_depends_on_the_picture():

@@ -104,8 +104,8 @@ def png_chunks(draw: Draw) -> Case:
     """A PNG whose chunks say something impossible, or much, with sound check sums."""
     rng = draw.rng
     width, height = (rng.choice((0, 1, 32, 2**31 - 1, 20_000, 60_000, 13_000)) for _ in range(2))
-    depth, colour = rng.choice((1, 2, 8, 16, 3, 0)), rng.choice((0, 2, 3, 4, 6, 1, 9))
-    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, rng.choice((0, 0, 1, 7)))
+    depth, color = rng.choice((1, 2, 8, 16, 3, 0)), rng.choice((0, 2, 3, 4, 6, 1, 9))
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, rng.choice((0, 0, 1, 7)))
     pixels = zlib.compress(b"\0" * rng.choice((0, 100, 3200, 10_000_000)))
     extra = rng.choice(
         (
@@ -118,7 +118,7 @@ def png_chunks(draw: Draw) -> Case:
     data = png_of_chunks((b"IHDR", head), *extra, (b"IDAT", pixels))
     names = [kind.decode() for kind, _ in extra]
     return _case(
-        draw, "picture.png", data, f"{width} x {height}, {depth} bits, colour {colour} {names}"
+        draw, "picture.png", data, f"{width} x {height}, {depth} bits, colour {color} {names}"
     )
 
 

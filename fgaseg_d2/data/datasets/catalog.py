@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from ...io.regular_files import home_path
 
@@ -35,3 +35,19 @@ def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) 
         MetadataCatalog.remove(name)
     DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(evaluator_type="sem_seg", **metadata)
+
+
+class Detectron2Catalog:
+    """Detectron2's registered datasets, as the vocabulary looks for them."""
+
+    def knows(self, words: object) -> bool:
+        """See `Catalog`."""
+        return isinstance(words, Metadata) or (isinstance(words, str) and words in DatasetCatalog)
+
+    def names(self) -> list[str]:
+        """See `Catalog`; a dataset may have metadata alone."""
+        return sorted({*MetadataCatalog.list(), *DatasetCatalog.list()})
+
+    def metadata(self, name: str) -> Metadata:
+        """See `Catalog`."""
+        return MetadataCatalog.get(name)

@@ -13,9 +13,9 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ...drawing.overlay import class_colors
 from ...io.regular_files import home_path
 from ...vocabulary import Vocabulary
+from ...vocabulary.colors import class_colors
 from ...vocabulary.dataset_words import first_names
 from ...wording import shown
 from ..labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
@@ -93,7 +93,7 @@ def register_folders(
         name,
         loader,
         stuff_classes=classes,
-        stuff_colors=[tuple(map(int, colour)) for colour in class_colors(len(classes))],
+        stuff_colors=[tuple(map(int, color)) for color in class_colors(len(classes))],
         ignore_label=ignore_label,
         fgaseg_d2={"vocabulary": words},
         image_root=str(loader.images),

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ...io.regular_files import kind_of_file
+from ...wording import PATH, plain
+
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 # Formats that keep every value. JPEG blurs class numbers, so it is no format for labels.
 LABEL_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
@@ -70,9 +73,11 @@ def _endings(endings: Iterable[str]) -> str:
 
 def _by_name(folder: Path, endings: tuple[str, ...], what: str) -> dict[str, Path]:
     """Files below a folder by their path in it, without the ending."""
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise FileNotFoundError(f"expected a folder of {what} at {folder}, got {found}")
+    found = kind_of_file(folder)
+    if found != "a folder":
+        raise FileNotFoundError(
+            f"expected a folder of {what} at {plain(folder, PATH)}, got {found}; check the path"
+        )
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]

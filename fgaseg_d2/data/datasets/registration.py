@@ -5,7 +5,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from ...drawing.overlay import class_colors
+from ...vocabulary.colors import class_colors
 from ...vocabulary.dataset_words import OWN_KEY
 from ...vocabulary.parsing import read_benchmark
 from .benchmarks import BENCHMARKS, Benchmark
@@ -32,7 +32,7 @@ def register_benchmarks(root: str | os.PathLike | None = None) -> None:
             own["background_class"] = benchmark.background_class
         metadata = {
             "stuff_classes": classes,
-            "stuff_colors": benchmark_colours(benchmark, len(classes)),
+            "stuff_colors": benchmark_colors(benchmark, len(classes)),
             "ignore_label": benchmark.ignore_label,
             "benchmark": benchmark.name,
             OWN_KEY: own,
@@ -85,16 +85,16 @@ def evaluated_classes(benchmark: Benchmark) -> list[str]:
     return words.get("evaluation_classes") or [", ".join(names) for names in words["classes"]]
 
 
-def benchmark_colours(benchmark: Benchmark, count: int) -> list[tuple[int, int, int]]:
+def benchmark_colors(benchmark: Benchmark, count: int) -> list[tuple[int, int, int]]:
     """Colours of the evaluated classes, RGB in 0 .. 255."""
     if benchmark.name.startswith("pascal_voc"):
         # The palette begins with black for the background, which is no class or the last one.
-        colours = [_voc_colour(index + 1) for index in range(20)]
-        return colours + [_voc_colour(0)] * (count - 20)
+        colors = [_voc_color(index + 1) for index in range(20)]
+        return colors + [_voc_color(0)] * (count - 20)
     return [(int(red), int(green), int(blue)) for red, green, blue in class_colors(count)]
 
 
-def _voc_colour(index: int) -> tuple[int, int, int]:
+def _voc_color(index: int) -> tuple[int, int, int]:
     """Entry of PASCAL VOC's palette: three bits a round go to R, G and B, from the top bit down."""
     channels = [0, 0, 0]
     for place in range(8):

@@ -40,7 +40,7 @@ DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
     "storybook_synonyms_test": ("test", SYNONYMS),
 }
 
-_STUFF_COLOURS: dict[str, tuple[int, int, int]] = {
+_STUFF_COLORS: dict[str, tuple[int, int, int]] = {
     "sky": (150, 206, 244),
     "sun": (255, 204, 64),
     "cloud": (236, 240, 246),
@@ -71,7 +71,7 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
             name,
             partial(load_storybook, root, split, vocabulary),
             stuff_classes=list(vocabulary.classes),
-            stuff_colors=class_colours(vocabulary),
+            stuff_colors=class_colors(vocabulary),
             unseen_classes=list(vocabulary.unseen),
             ignore_label=IGNORE_LABEL,
             image_root=str(folder / "images"),
@@ -112,22 +112,22 @@ def load_storybook(
     ]
 
 
-def class_colours(vocabulary: StorybookVocabulary) -> list[tuple[int, int, int]]:
+def class_colors(vocabulary: StorybookVocabulary) -> list[tuple[int, int, int]]:
     """Colours for pictures of label maps, RGB in 0..255, one for each class.
 
     Stuff is shown as it looks; the things take hues a golden angle apart, so that neighbours in the
     list differ.
     """
     stuff = {int(vocabulary.table[CLASS_IDS[name]]): name for name in STUFF_CLASSES}
-    colours = []
+    colors = []
     for index in range(len(vocabulary.classes)):
         if index in stuff:
-            colours.append(_STUFF_COLOURS[stuff[index]])
+            colors.append(_STUFF_COLORS[stuff[index]])
             continue
         hue = index * 0.618034 % 1
         shade = colorsys.hsv_to_rgb(
             hue, (0.9, 0.55, 0.75)[index % 3], (0.9, 0.95, 0.6)[index // 3 % 3]
         )
         red, green, blue = (round(255 * channel) for channel in shade)
-        colours.append((red, green, blue))
-    return colours
+        colors.append((red, green, blue))
+    return colors

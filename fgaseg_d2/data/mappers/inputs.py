@@ -15,7 +15,7 @@ from .resizing import ResizeShortestEdge
 Step: TypeAlias = T.Augmentation | T.Transform
 
 # Near CLIP's mean colour, so that padding is hardly seen after normalisation.
-_PAD_COLOUR = 114
+_PAD_COLOR = 114
 
 
 class PictureInput:
@@ -114,6 +114,6 @@ def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[Step]:
         )
     if crop.ENABLED and crop.TYPE == "absolute":
         augmentations.append(
-            T.FixedSizeCrop(crop.SIZE, pad=True, pad_value=_PAD_COLOUR, seg_pad_value=ignore_value)
+            T.FixedSizeCrop(crop.SIZE, pad=True, pad_value=_PAD_COLOR, seg_pad_value=ignore_value)
         )
     return augmentations

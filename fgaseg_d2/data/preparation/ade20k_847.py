@@ -74,8 +74,8 @@ class Ade20k847(Family):
 
     def read(self, sample: Sample) -> np.ndarray:
         """Decode name = R / 10 * 256 + G; B numbers the instances."""
-        colours = read_png(sample.raw_label, ("RGB",), "a colour-coded label map")
-        red, green = colours[..., 0].astype(np.int32), colours[..., 1].astype(np.int32)
+        colors = read_png(sample.raw_label, ("RGB",), "a colour-coded label map")
+        red, green = colors[..., 0].astype(np.int32), colors[..., 1].astype(np.int32)
         if (odd := red % 10 != 0).any():
             raise ValueError(
                 f"{sample.raw_label}: expected multiples of 10 in the red channel, got "

@@ -4,20 +4,21 @@ Letters: B images, C joint embedding.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
 from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...config.checks import check_config
-from ...modeling.text.encoder import CLIPTextEncoder
-from ...modeling.towers import normalisation
-from ...modeling.towers.clip_vit import CLIPViT
+from ...modeling.samples import Sample
+from ...modeling.segmentor import OpenVocabSegmentor
+from ...modeling.towers.base import GLOBAL
+from ...vocabulary import Vocabulary
 
 # What covers less of a picture, or comes after so many, would hardly be mentioned in a caption.
 _MENTIONED_SHARE = 0.02
@@ -25,39 +26,26 @@ _MENTIONED_CLASSES = 3
 
 
 @META_ARCH_REGISTRY.register()
-class CLIPPretraining(nn.Module):
+class CLIPPretraining(OpenVocabSegmentor):
     """CLIP's two towers under the contrastive loss of open_clip.
 
-    The towers have the names they have in FGASeg, so that FGASeg starts from the checkpoint with
-    MODEL.WEIGHTS and MODEL.WEIGHTS_PARTIAL.
+    The towers have the names they have in every method, so that one starts from the checkpoint with
+    MODEL.WEIGHTS and MODEL.WEIGHTS_PARTIAL. A training sample has a "caption", or "sem_seg" with
+    its "vocabulary", from which :func:`describe` makes one; captions go into the text tower's
+    template, as class names do later.
 
     Args:
-        backbone: the image tower.
-        text_encoder: the text tower; captions go into its template, as class names do later.
-        image_size: height and width that pictures are resized to.
-        pixel_mean, pixel_std: of the three channels, in the order of the input, range 0..255.
         ignore_value: label of pixels that belong to no class.
+        shared: of `OpenVocabSegmentor`.
     """
 
     @configurable
-    def __init__(
-        self,
-        *,
-        backbone: CLIPViT,
-        text_encoder: CLIPTextEncoder,
-        image_size: tuple[int, int],
-        pixel_mean: Sequence[float],
-        pixel_std: Sequence[float],
-        ignore_value: int,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.text_encoder = text_encoder
+    def __init__(self, *, ignore_value: int, **shared: Any) -> None:
+        super().__init__(**shared)
+        # CLS needs the parts of the last block that a dense reading leaves out.
+        self.backbone.requires_grad_(True)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.image_size = tuple(image_size)
         self.ignore_value = ignore_value
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.loss = ClipLoss(
             local_loss=True,
             gather_with_grad=True,
@@ -67,61 +55,42 @@ class CLIPPretraining(nn.Module):
         )
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        check_config(cfg)
-        return {
-            "backbone": build_backbone(cfg),
-            "text_encoder": CLIPTextEncoder(cfg),
-            "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
-            **normalisation.from_config(cfg),
+        # CLIP trains as a whole, whatever MODEL.CLIP.FINETUNE says of a method on top.
+        return cls.shared_arguments(cfg) | {
+            "finetune": "scratch",
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.pixel_mean.device
-
-    def clip_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of the two towers."""
-        yield from self.backbone.parameters()
-        yield from self.text_encoder.parameters()
-
-    def forward(self, batched_inputs: Sequence[Mapping]) -> dict[str, Tensor]:
-        """Compute the loss of a batch.
-
-        Args:
-            batched_inputs: one dict a picture: "image" 3 x H x W, range 0..255; and "caption", or
-                "sem_seg" H x W with its "vocabulary", from which :func:`describe` makes one.
-
-        Returns:
-            The loss by name.
-
-        Raises:
-            ValueError: not in training.
-        """
-        if not self.training:
-            raise ValueError(
-                "CLIPPretraining segments nothing; evaluate its weights with "
-                "MODEL.META_ARCHITECTURE FGASeg, MODEL.SEM_SEG_HEAD.NAME DenseCLIPHead and "
-                "MODEL.WEIGHTS_PARTIAL True"
-            )
-        images = torch.cat([self._prepare(item["image"]) for item in batched_inputs])
+    def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
+        """See `OpenVocabSegmentor`: both directions, over the pictures of all processes."""
+        images = torch.cat([self._prepare(item["image"]) for item in inputs])
         captions = [
             item.get("caption")
             or describe(item["sem_seg"], item["vocabulary"].class_names, self.ignore_value)
-            for item in batched_inputs
+            for item in inputs
         ]
-        pictures = F.normalize(self.backbone.embed_whole(images), dim=-1)
+        pictures = self.backbone(images, outputs=(GLOBAL,))[GLOBAL]
         texts = self.text_encoder(tuple((caption,) for caption in captions))
         # CLIP's own bound on the temperature keeps the training stable.
         scale = self.log_scale.clamp(max=math.log(100)).exp()
-        return {"loss_contrastive": self.loss(pictures.float(), texts.float(), scale)}
+        pictures = F.normalize(pictures, dim=-1).float()
+        return {"loss_contrastive": self.loss(pictures, texts.float(), scale)}
+
+    def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
+        """Refuse: it segments nothing.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "CLIPPretraining segments nothing; evaluate its weights with "
+            "MODEL.META_ARCHITECTURE DenseCLIP and MODEL.WEIGHTS_PARTIAL True"
+        )
 
     def _prepare(self, image: Tensor) -> Tensor:
-        image = (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
-        return F.interpolate(image[None], self.image_size, mode="bilinear")
+        return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
 
 
 def describe(label: Tensor, class_names: Sequence[str], ignore_value: int) -> str:
@@ -138,8 +107,8 @@ def describe(label: Tensor, class_names: Sequence[str], ignore_value: int) -> st
     counts = torch.bincount(label[label != ignore_value].flatten(), minlength=len(class_names))
     order = counts.argsort(descending=True, stable=True)
     least = max(1, _MENTIONED_SHARE * label.numel())
-    order = order[:_MENTIONED_CLASSES].tolist()
-    names = [class_names[index] for index in order if counts[index] >= least]
+    largest = order[:_MENTIONED_CLASSES].tolist()
+    names = [class_names[index] for index in largest if counts[index] >= least]
     if len(names) < 2:
         return names[0] if names else "nothing"
     return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,5 +1,6 @@
 """CLIP alone, read densely: a baseline without a method on top."""
 
 from .head import DenseCLIPHead
+from .meta_arch import DenseCLIP
 
-__all__ = ["DenseCLIPHead"]
+__all__ = ["DenseCLIP", "DenseCLIPHead"]

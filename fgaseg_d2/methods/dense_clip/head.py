@@ -1,8 +1,4 @@
-"""The plainest head there is: CLIP's own cosine similarities as logits.
-
-What dense CLIP knows by itself, without any method on top: a baseline, and the way to train a CLIP
-of one's own densely before a method is trained on it.
-"""
+"""The plainest head there is: CLIP's own cosine similarities as logits."""
 
 import math
 from collections.abc import Mapping
@@ -14,6 +10,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from ...modeling.layers.similarity import cosine_maps
+from ...modeling.stages import Stage
 
 # CLIP's own bound on the temperature keeps the training stable.
 _MAX_SCALE = 100.0
@@ -28,6 +25,7 @@ class DenseCLIPHead(nn.Module):
     """
 
     joint_classes = False
+    needs_weights = False
 
     @configurable
     def __init__(self, *, logit_scale: float = 1 / 0.07) -> None:
@@ -37,6 +35,7 @@ class DenseCLIPHead(nn.Module):
                 f"expected MODEL.CLIP.LOGIT_SCALE above 0 and at most {_MAX_SCALE:g}, got "
                 f"{logit_scale:g}."
             )
+        self.similarity = Stage(cosine_maps)
         self.log_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
 
     @classmethod
@@ -46,17 +45,17 @@ class DenseCLIPHead(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
         """Features with "dense" B x C x h x w and text T x C -> "logits" B x T x h x w, float32."""
-        scale = self.log_scale.clamp(max=math.log(_MAX_SCALE)).exp()
-        return {"logits": scale * self.pseudo_masks(features, text)["gcs"]}
-
-    def pseudo_masks(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """Features and text as in `forward` -> "gcs" B x T x h x w, the cosines, float32."""
         dense = features["dense"].float()
         # The cosines of a picture differ by hundredths, which half precision hardly resolves.
         with torch.autocast(dense.device.type, enabled=False):
-            return {"gcs": cosine_maps(text.float(), dense)}
+            cosines = self.similarity(text.float(), dense)
+        scale = self.log_scale.clamp(max=math.log(_MAX_SCALE)).exp()
+        return {"logits": scale * cosines}
 
+    def stages(self) -> dict[str, nn.Module]:
+        """The parts that a `StageRecorder` may note."""
+        return {"gcs": self.similarity, "head": self}
 
-def is_training_free(model: nn.Module) -> bool:
-    """Whether CLIP's pretrained weights are all that a model needs."""
-    return isinstance(getattr(model, "sem_seg_head", None), DenseCLIPHead)
+    def pseudo_masks(self, outputs: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
+        """What was noted of the stages -> "gcs" V x T x h x w, the cosines."""
+        return {"gcs": torch.cat(outputs["gcs"])}

@@ -1,4 +1,4 @@
-"""Stage 4, upsampling with guidance, and early rejection of classes (paper, section III-D).
+"""Stage 4, upsampling with guidance (paper, section III-D).
 
 Letters: B images, T classes, D hidden channels, h w token grid.
 """
@@ -6,19 +6,18 @@ Letters: B images, T classes, D hidden channels, h w token grid.
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from ...modeling.layers.chunks import in_chunks
-from ...modeling.layers.recording import largest
 from ...modeling.layers.upsampling import DoubleConv, GuidedUpsample, Upsampling, to_maps
+from ...modeling.stages import Stage
 from .aggregation import Fusion
 
 
 class Decoder(nn.Module):
     """Class maps at h x w -> logits at 4h x 4w, in two steps that the picture guides.
 
-    The steps are methods, because the fast variant drops classes between them.
+    The steps are stages of their own, because the fast variant drops classes between them.
 
     Args:
         dim: D.
@@ -55,71 +54,28 @@ class Decoder(nn.Module):
             )
             self.fuse2 = Fusion(dims[0], fusion)
         self.logits = nn.Conv2d(dims[1], 1, 3, padding=1)
+        self.fuse, self.upsample = Stage(self._fuse), Stage(self._upsample)
+        self.classify = Stage(self._classify)
 
-    def fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
+    def _fuse(self, x: Tensor, local: Tensor | None) -> Tensor:
         """Class maps and local maps, both B x T x h x w x D -> the same shape."""
         return x if local is None else self.in_chunks(self.fuse1, x, local)
 
-    def upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
+    def _upsample(self, x: Tensor, local: Tensor | None, guidance: Tensor) -> Tensor:
         """Class maps B x T x h x w x D -> B x T x 2h x 2w x D2."""
         up = self.up1.guided_by(self.guidance[0](guidance))
         if local is None:
             return self.in_chunks(up, x)
-        local_up = Upsampling(*self.local_up, guidance[:1, :0])
+        up_local, conv_local = self.local_up
+        local_up = Upsampling(up_local, conv_local, guidance.shape[2:])
         return self.in_chunks(lambda x, local: self.fuse2(up(x), local_up(local)), x, local)
 
-    def classify(self, x: Tensor, guidance: Tensor) -> Tensor:
+    def _classify(self, x: Tensor, guidance: Tensor) -> Tensor:
         """Class maps B x T x 2h x 2w x D2 -> logits B x T x 4h x 4w."""
         up = self.up2.guided_by(self.guidance[1](guidance))
-        return self.in_chunks(lambda x: _to_one(self.logits, up(x)), x)
+        return self.in_chunks(lambda x: to_one(self.logits, up(x)), x)
 
 
-class EarlyRejection(nn.Module):
-    """Three auxiliary heads: losses in training, and classes dropped on the way in inference.
-
-    Args:
-        dims: channels of the class maps at the three points.
-        keep: best classes a position that survive.
-    """
-
-    def __init__(self, dims: Sequence[int], keep: int) -> None:
-        super().__init__()
-        if keep < 1:
-            raise ValueError(f"expected MODEL.FGASEG.FAST.KEEP of at least 1, got {keep}.")
-        self.keep = keep
-        self.heads = nn.ModuleList(nn.Conv2d(dim, 1, 3, padding=1) for dim in dims)
-
-    def classify(self, point: int, x: Tensor) -> Tensor:
-        """Auxiliary logits of class maps B x T x h x w x D at a point 0..2: B x T x h x w."""
-        return in_chunks(lambda x: _to_one(self.heads[point], x), x)
-
-    def survivors(self, point: int, x: Tensor) -> Tensor | None:
-        """Classes that are among the best at any position of any image, or None if all are.
-
-        Returns:
-            Ascending indices into T.
-        """
-        # What is recorded meets more classes, and fewer, than the example has here.
-        if x.shape[1] <= self.keep and not torch.jit.is_tracing():
-            return None
-        return best_anywhere(self.classify(point, x), self.keep)
-
-
-def best_anywhere(maps: Tensor, keep: int) -> Tensor:
-    """The classes that are among the `keep` best at any position of any image.
-
-    Args:
-        maps: B x T x h x w.
-
-    Returns:
-        Ascending indices into T.
-    """
-    classes = maps.shape[1]
-    kept = torch.zeros(classes, dtype=torch.bool, device=maps.device)
-    kept[largest(maps, keep).flatten()] = True
-    return kept.nonzero().squeeze(1)
-
-
-def _to_one(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def to_one(conv: nn.Module, x: Tensor) -> Tensor:
     """B x T x h x w x D -> B x T x h x w, by a convolution to one channel."""
     return conv(to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])

@@ -5,6 +5,8 @@ Letters: B images, T classes, C joint embedding, D hidden channels, h w token gr
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -15,11 +17,13 @@ from torch import Tensor, nn
 from ...modeling.layers.chunks import in_chunks
 from ...modeling.layers.recording import largest
 from ...modeling.layers.similarity import cosine_maps
+from ...modeling.stages import Stage
 from .aggregation import Aggregation, Fusion, MapEmbedding
-from .decoder import Decoder, EarlyRejection, best_anywhere
-from .losses import T2PBranch
+from .decoder import Decoder
+from .early_rejection import ClassMaps, EarlyRejection, best_anywhere
 from .p2tformer import P2Tformer
 from .supplementation import LocalSimilarity
+from .t2p import T2PBranch
 
 REJECTED = -100.0  # the logit of a class that was dropped: probability 0
 
@@ -76,6 +80,7 @@ class FGASegHead(nn.Module):
         self.max_classes, self.keep_classes = max_classes, keep_classes
         self.t2p = t2p
         self.early_rejection = early_rejection
+        self.similarity, self.selection = Stage(cosine_maps), Stage(self._kept)
 
     @property
     def joint_classes(self) -> bool:
@@ -145,8 +150,8 @@ class FGASegHead(nn.Module):
         """
         dense = features["dense"]
         aligned = self.p2tformer(text, dense)
-        similarity = cosine_maps(aligned, dense)
-        kept = self._kept(similarity)
+        similarity = self.similarity(aligned, dense)
+        kept = self.selection(similarity)
         if kept is not None:
             aligned, similarity = _take(aligned, kept), _take(similarity, kept)
 
@@ -161,26 +166,38 @@ class FGASegHead(nn.Module):
             outputs = {name: _scatter(maps, kept, len(text)) for name, maps in outputs.items()}
         return outputs
 
-    def pseudo_masks(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Tensor]:
-        """The similarities that `forward` makes its class maps of, in inference; to look at.
+    def stages(self) -> dict[str, nn.Module]:
+        """The parts that a `StageRecorder` may note, in the order of the flow."""
+        stages: dict[str, nn.Module] = {"p2tformer": self.p2tformer, "gcs": self.similarity}
+        stages["classes"] = self.selection
+        if self.local_similarity is not None:
+            stages["lcs"] = self.local_similarity
+        for index, (spatial, classes) in enumerate(
+            zip(self.aggregation.spatial, self.aggregation.classes, strict=True)
+        ):
+            stages[f"aggregation {index}, space"] = spatial
+            stages[f"aggregation {index}, classes"] = classes
+        for step in ("fuse", "upsample", "classify"):
+            stages[f"decoder, {step}"] = getattr(self.decoder, step)
+        return stages | {"head": self}
 
-        Args:
-            features, text: those of `forward`.
+    def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
+        """What was noted of the stages -> the similarities that the class maps were made of.
 
         Returns:
-            "gcs": B x T x h x w, cosines; with LCS on also "lcs": B x T x h x w, any real numbers,
-            NaN for classes that `forward` does not keep and so has no local map of.
+            "gcs": V x T x h x w, cosines; with LCS on also "lcs": V x T x h x w, any real numbers,
+            NaN for classes that an image did not go on with and so has no local map of.
         """
-        dense = features["dense"]
-        aligned = self.p2tformer(text, dense)
-        similarity = cosine_maps(aligned, dense)
-        if self.local_similarity is None:
-            return {"gcs": similarity}
-        kept = self._kept(similarity)
-        if kept is None:
-            return {"gcs": similarity, "lcs": self.local_similarity(aligned, dense)}
-        local = self.local_similarity(_take(aligned, kept), dense)
-        return {"gcs": similarity, "lcs": _scatter(local, kept, len(text), math.nan)}
+        masks = {"gcs": torch.cat(outputs["gcs"])}
+        if self.local_similarity is not None:
+            total = masks["gcs"].shape[1]
+            masks["lcs"] = torch.cat(
+                [
+                    local if kept is None else _scatter(local, kept, total, math.nan)
+                    for local, kept in zip(outputs["lcs"], outputs["classes"], strict=True)
+                ]
+            )
+        return masks
 
     def _kept(self, similarity: Tensor) -> Tensor | None:
         """The classes that each image goes on with, B x K, ascending; None if all may stay."""
@@ -200,44 +217,27 @@ class FGASegHead(nn.Module):
         if self.local_similarity is not None:
             local = in_chunks(self.embed_local, self.local_similarity(text, dense))
             x = in_chunks(self.fusion, x, local)
-        points = _RejectionPoints(self, similarity.shape[1], x.device)
-        x, local, text = points.visit(0, x, local, text)
-        x = self.decoder.fuse(self.aggregation(x, text, dense), local)
-        x, local, _ = points.visit(1, x, local, text)
-        x = self.decoder.upsample(x, local, guidance[0])
-        x, _, _ = points.visit(2, x)
-        return points.outputs | {"logits": points.restore(self.decoder.classify(x, guidance[1]))}
+        total = similarity.shape[1]
+        aux: dict[str, Tensor] = {}
+        state = ClassMaps(x, local, text, torch.arange(total, device=x.device))
+        state = self._reject(0, state, aux)
+        x = self.decoder.fuse(self.aggregation(state.maps, state.text, dense), state.local)
+        state = self._reject(1, replace(state, maps=x, text=None), aux)
+        x = self.decoder.upsample(state.maps, state.local, guidance[0])
+        state = self._reject(2, replace(state, maps=x, local=None), aux)
+        logits = self.decoder.classify(state.maps, guidance[1])
+        if len(state.left) < total or torch.jit.is_tracing():
+            logits = _scatter(logits, state.left.expand(len(logits), -1), total)
+        return aux | {"logits": logits}
 
-
-class _RejectionPoints:
-    """Carries through the three points which classes are left, or their auxiliary logits."""
-
-    def __init__(self, head: FGASegHead, classes: int, device: torch.device) -> None:
-        self.rejection = head.early_rejection
-        self.training = head.training
-        self.classes = classes
-        self.left = torch.arange(classes, device=device)
-        self.outputs: dict[str, Tensor] = {}
-
-    def visit(self, point: int, x: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Tensors B x T x ... -> the same, of the classes that survive."""
-        others += (None,) * (2 - len(others))
-        if self.rejection is None:
-            return x, *others
+    def _reject(self, point: int, state: ClassMaps, aux: dict[str, Tensor]) -> ClassMaps:
+        """At a point of rejection: classes go, or in training their logits are noted in `aux`."""
+        if self.early_rejection is None:
+            return state
         if self.training:
-            self.outputs[f"aux{point}"] = self.rejection.classify(point, x)
-            return x, *others
-        survivors = self.rejection.survivors(point, x)
-        if survivors is None:
-            return x, *others
-        self.left = self.left[survivors]
-        return tuple(None if y is None else y[:, survivors] for y in (x, *others))
-
-    def restore(self, logits: Tensor) -> Tensor:
-        """Logits of the classes left -> B x T x ... of all, -100 for those dropped."""
-        if len(self.left) == self.classes and not torch.jit.is_tracing():
-            return logits
-        return _scatter(logits, self.left.expand(len(logits), -1), self.classes)
+            aux[f"aux{point}"] = self.early_rejection.classify(point, state.maps)
+            return state
+        return state.keep(self.early_rejection.survivors(point, state.maps))
 
 
 def best_classes(similarity: Tensor, limit: int) -> Tensor | None:

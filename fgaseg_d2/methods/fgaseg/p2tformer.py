@@ -61,7 +61,8 @@ class P2Tformer(nn.Module):
         text = text.expand(len(dense), -1, -1)
         if not self.layers:
             return text
-        encoding = sine_encoding(*dense.shape[1:], device=dense.device)
+        _, channels, height, width = dense.shape
+        encoding = sine_encoding(channels, height, width, device=dense.device)
         pixels = dense.flatten(2).transpose(1, 2)
         keys = pixels + encoding.flatten(0, 1).to(pixels.dtype)
         aligned = text

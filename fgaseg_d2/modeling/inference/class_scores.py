@@ -1,9 +1,19 @@
 """Scores of a vocabulary's entries -> scores of its classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+ScoreFunction = Callable[[Tensor], Tensor]
+
+
+def softmax_scores(logits: Tensor) -> Tensor:
+    """Probabilities of entries that exclude each other: T x h x w -> T x h x w."""
+    return logits.softmax(0)
+
+
+SCORE_FUNCTIONS: dict[str, ScoreFunction] = {"sigmoid": torch.sigmoid, "softmax": softmax_scores}
 
 
 def reduce_entries(

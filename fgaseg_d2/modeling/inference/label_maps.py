@@ -73,8 +73,8 @@ def _possible_classes(maps: Sequence[Tensor]) -> Tensor:
     Resizing stays between a map's extremes: what nowhere reaches another map's lowest score loses
     everywhere. With many words most were rejected and have no score at all.
     """
-    lowest = sum(part.amin((1, 2)) for part in maps)
-    highest = sum(part.amax((1, 2)) for part in maps)
+    lowest = torch.stack([part.amin((1, 2)) for part in maps]).sum(0)
+    highest = torch.stack([part.amax((1, 2)) for part in maps]).sum(0)
     # Less than the bound itself, because resizing rounds.
     possible = highest >= 0.999 * lowest.max()
     possible[:_MIN_CLASSES] = True
@@ -104,8 +104,8 @@ def requested_output(item: Mapping, *maps: Tensor) -> dict[str, Tensor]:
         case "labels":
             return {"labels": best_classes(maps, size)}
         case "canvas":
-            largest = max((part.shape[-2:] for part in maps), key=lambda shape: shape.numel())
-            return {"sem_seg": maps[0] if len(maps) == 1 else resize_scores(maps, tuple(largest))}
+            tall, wide = max((part.shape[-2:] for part in maps), key=lambda shape: shape.numel())
+            return {"sem_seg": maps[0] if len(maps) == 1 else resize_scores(maps, (tall, wide))}
         case other:
             raise ValueError(
                 f"expected \"output\" 'scores', 'labels' or 'canvas' in the input, got {other!r}."

@@ -1,10 +1,13 @@
-"""The sliding-window protocol of this family of models, as pure functions.
+"""How a picture is looked at: protocols cut it into views and merge what the model says of them.
 
-A picture is squashed to a canvas and cut into overlapping windows; one more view shows the whole
-picture. Letters: V windows, T classes.
+Letters: V views, T entries, h w a view's own resolution of scores or tokens.
 """
 
+from __future__ import annotations
+
+import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +15,145 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 _CLASSES = 64  # resized at a time
+
+
+class ViewProtocol(Protocol):
+    """From a picture to views, and from the views' maps back to the picture."""
+
+    def scaled(self, scale: float) -> ViewProtocol:
+        """The same protocol at another resolution: sizes times a factor."""
+
+    def views(self, image: Tensor) -> Tensor:
+        """Picture 3 x H x W, normalised -> V x 3 x the model's input size."""
+
+    def merge(self, maps: Iterable[Tensor]) -> Tensor:
+        """Scores of the V views, each T x h x w, one after the other -> T x H' x W'."""
+
+    def align(self, logits: Tensor) -> Tensor:
+        """Logits T x h x w of one view -> at the size at which `merge` takes their scores."""
+
+    def merge_tokens(self, maps: Tensor) -> Tensor:
+        """Maps on the views' token grids, V x T x h x w, NaN where there is none -> T x h' x w'."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """Looks at the picture once, squashed to the model's input size.
+
+    Args:
+        image_size: height and width in pixels, multiples of `multiple`.
+        multiple: the tower's patch size.
+    """
+
+    image_size: Size
+    multiple: int
+
+    def scaled(self, scale: float) -> Whole:
+        """See `ViewProtocol`; the size stays a multiple of the patch, of one patch at least."""
+        patch = self.multiple
+        size = scaled(self.image_size, scale, patch, (patch, patch))
+        return dataclasses.replace(self, image_size=size)
+
+    def views(self, image: Tensor) -> Tensor:
+        """See `ViewProtocol`: one view."""
+        return F.interpolate(image[None], self.image_size, mode="bilinear")
+
+    def align(self, logits: Tensor) -> Tensor:
+        """See `ViewProtocol`: as they are."""
+        return logits
+
+    def merge(self, maps: Iterable[Tensor]) -> Tensor:
+        """See `ViewProtocol`: the only map."""
+        (only,) = maps
+        return only
+
+    def merge_tokens(self, maps: Tensor) -> Tensor:
+        """See `ViewProtocol`: the only map."""
+        return maps[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class CanvasWindows:
+    """This family's sliding window: windows of a canvas, and the whole picture as the last view.
+
+    A picture is squashed to the canvas and cut into overlapping windows; each view is resized to
+    the model's input size. Half of a score is the windows' mean, half the whole view's.
+
+    Args:
+        canvas: height and width, in pixels, that the picture is squashed to.
+        window: height and width of a window, at most the canvas.
+        stride: distance between windows.
+        image_size: the model's input size.
+    """
+
+    canvas: Size
+    window: Size
+    stride: Size
+    image_size: Size
+
+    def scaled(self, scale: float) -> CanvasWindows:
+        """See `ViewProtocol`: the canvas grows or shrinks, to one window at least."""
+        return dataclasses.replace(self, canvas=scaled(self.canvas, scale, least=self.window))
+
+    def corners(self) -> list[tuple[int, int]]:
+        """Top and left of each window, in the order of the views."""
+        return [
+            (top, left)
+            for top in window_offsets(self.canvas[0], self.window[0], self.stride[0])
+            for left in window_offsets(self.canvas[1], self.window[1], self.stride[1])
+        ]
+
+    def views(self, image: Tensor) -> Tensor:
+        """See `ViewProtocol`."""
+        height, width = self.window
+        board = F.interpolate(image[None], self.canvas, mode="bilinear")
+        windows = [board[:, :, y : y + height, x : x + width] for y, x in self.corners()]
+        whole = F.interpolate(image[None], self.window, mode="bilinear")
+        return F.interpolate(torch.cat([*windows, whole]), self.image_size, mode="bilinear")
+
+    def align(self, logits: Tensor) -> Tensor:
+        """See `ViewProtocol`: at the window's size."""
+        return F.interpolate(logits[None], self.window, mode="bilinear")[0]
+
+    def merge(self, maps: Iterable[Tensor]) -> Tensor:
+        """See `ViewProtocol`; maps are taken one by one and need not all be in memory."""
+        height, width = self.window
+        corners = self.corners()
+        for index, view in enumerate(maps):
+            if index == 0:
+                total = view.new_zeros(view.shape[0], *self.canvas)
+                cover = view.new_zeros(self.canvas)
+            if index < len(corners):
+                y, x = corners[index]
+                total[:, y : y + height, x : x + width] += view
+                cover[y : y + height, x : x + width] += 1
+        total /= cover
+        whole = view
+        # In place and class by class: at this size the scores of many classes fill gigabytes.
+        for start in range(0, len(total), _CLASSES):
+            part = whole[None, start : start + _CLASSES]
+            total[start : start + _CLASSES] += F.interpolate(
+                part, self.canvas, mode="bilinear"
+            ).squeeze(0)
+        return total.div_(2)
+
+    def merge_tokens(self, maps: Tensor) -> Tensor:
+        """See `ViewProtocol`; weighted as scores are, a view without a map has no weight."""
+        grid = (
+            round(self.canvas[0] * maps.shape[2] / self.window[0]),
+            round(self.canvas[1] * maps.shape[3] / self.window[1]),
+        )
+
+        def merge(part: Tensor) -> Tensor:
+            merged = self.merge(self.align(view) for view in part)
+            return F.interpolate(merged[None], grid, mode="area")[0]
+
+        return torch.cat(
+            [
+                merge(part.nan_to_num()) / merge((~part.isnan()).to(part))
+                for part in maps.split(_CLASSES, dim=1)
+            ]
+        )
 
 
 def window_offsets(length: int, size: int, stride: int) -> list[int]:
@@ -22,100 +164,39 @@ def window_offsets(length: int, size: int, stride: int) -> list[int]:
     return [min(step * stride, length - size) for step in range(steps + 1)]
 
 
-def check_sizes(
-    image_size: Sequence[int], patch: int, sliding_window: tuple[Size, Size, Size] | None
-) -> None:
-    """Raise a ValueError if CLIP's input size, or windows (canvas, size, stride), do not fit."""
+def make_protocol(
+    image_size: Sequence[int],
+    patch: int,
+    windows: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
+) -> Whole | CanvasWindows:
+    """The protocol of a configuration.
+
+    Args:
+        image_size: height and width of the tower's input.
+        patch: both are multiples of this.
+        windows: canvas, window size and stride, or None to look at the picture whole.
+
+    Raises:
+        ValueError: sizes that do not fit together.
+    """
     if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
         raise ValueError(
             "expected MODEL.CLIP.IMAGE_SIZE to be a height and a width in multiples of the patch "
             f"size {patch}, got {list(image_size)}."
         )
-    if sliding_window is None:
-        return
-    canvas, size, stride = sliding_window
-    if any(len(pair) != 2 for pair in sliding_window) or not all(
+    input_size = (image_size[0], image_size[1])
+    if windows is None:
+        return Whole(input_size, patch)
+    canvas, size, stride = windows
+    if any(len(pair) != 2 for pair in windows) or not all(
         1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
     ):
         raise ValueError(
             "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
             f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
         )
-
-
-def cut_views(image: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
-    """Cut a picture into the windows of its canvas, and the whole picture as the last view.
-
-    Args:
-        image: 3 x H x W.
-        canvas: height and width, in pixels, that the picture is squashed to.
-        size: height and width of a window, at most the canvas.
-        stride: distance between windows.
-
-    Returns:
-        (V + 1) x 3 x size.
-    """
-    whole = image[None]
-    board = F.interpolate(whole, canvas, mode="bilinear")
-    windows = [
-        board[:, :, y : y + size[0], x : x + size[1]]
-        for y in window_offsets(canvas[0], size[0], stride[0])
-        for x in window_offsets(canvas[1], size[1], stride[1])
-    ]
-    return torch.cat([*windows, F.interpolate(whole, size, mode="bilinear")])
-
-
-def merge_views(views: Iterable[Tensor], canvas: Size, size: Size, stride: Size) -> Tensor:
-    """Put the scores of the views back together: half the windows' mean, half the whole view.
-
-    Args:
-        views: V + 1 maps of T x size, in the order of `cut_views`; taken one after the other, so
-            that they need not all be in memory.
-
-    Returns:
-        T x canvas.
-    """
-    views = iter(views)
-    total = cover = None
-    for y in window_offsets(canvas[0], size[0], stride[0]):
-        for x in window_offsets(canvas[1], size[1], stride[1]):
-            window = next(views)
-            if total is None:
-                total = window.new_zeros(window.shape[0], *canvas)
-                cover = window.new_zeros(canvas)
-            total[:, y : y + size[0], x : x + size[1]] += window
-            cover[y : y + size[0], x : x + size[1]] += 1
-    total /= cover
-    whole = next(views)
-    # In place and class by class: at this size the scores of many classes fill gigabytes.
-    for start in range(0, len(total), _CLASSES):
-        part = whole[None, start : start + _CLASSES]
-        total[start : start + _CLASSES] += F.interpolate(part, canvas, mode="bilinear").squeeze(0)
-    return total.div_(2)
-
-
-def merge_token_maps(views: Tensor, canvas: Size, size: Size, stride: Size) -> Tensor:
-    """Put maps on the views' token grids together, weighted as `merge_views` weighs scores.
-
-    Args:
-        views: (V + 1) x T x h x w, in the order of `cut_views`; NaN where a view has no map, which
-            then has no weight.
-
-    Returns:
-        T x h' x w', in tokens of the same size in pixels, NaN where no view has a map.
-    """
-    grid = tuple(round(canvas[axis] * views.shape[2 + axis] / size[axis]) for axis in (0, 1))
-
-    def merge(maps: Tensor) -> Tensor:
-        resized = (F.interpolate(view[None], size, mode="bilinear")[0] for view in maps)
-        merged = merge_views(resized, canvas, size, stride)
-        return F.interpolate(merged[None], grid, mode="area")[0]
-
-    return torch.cat(
-        [
-            merge(part.nan_to_num()) / merge((~part.isnan()).to(part))
-            for part in views.split(_CLASSES, dim=1)
-        ]
+    return CanvasWindows(
+        (canvas[0], canvas[1]), (size[0], size[1]), (stride[0], stride[1]), input_size
     )
 
 

@@ -98,7 +98,8 @@ class GuidedLinear(nn.Linear):
         """The guidance's half, with the bias: ... x guidance_features -> ... x out_features."""
         return linear(guidance, self.weight.split(self.split, dim=1)[1], self.bias)
 
-    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+    # A linear layer in its parameters, and so in what decays and what is initialised.
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:  # type: ignore[override]
         """Add the half of x.
 
         Args:

@@ -85,4 +85,5 @@ class MLP(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """... x dim -> ... x dim."""
         first, _, last = self
+        assert isinstance(first, Linear)
         return last(linear(input, first.weight, first.bias, then=self.activation))

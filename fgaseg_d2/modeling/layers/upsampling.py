@@ -39,7 +39,7 @@ class GuidedUpsample(nn.Module):
 
     def guided_by(self, guidance: Tensor) -> "Upsampling":
         """The upsampling for guidance maps B x guidance_channels x 2h x 2w."""
-        return Upsampling(self.up, self.conv, guidance)
+        return Upsampling(self.up, self.conv, guidance.shape[2:], guidance)
 
 
 class Upsampling:
@@ -52,17 +52,29 @@ class Upsampling:
     Args:
         up: kernel 2, stride 2.
         conv: takes up's channels, then the guidance's.
-        guidance: B x channels x 2h x 2w; 1 x 0 x 2h x 2w for none.
+        size: 2h and 2w.
+        guidance: B x channels x 2h x 2w, None for none.
     """
 
-    def __init__(self, up: nn.ConvTranspose2d, conv: DoubleConv, guidance: Tensor) -> None:
+    def __init__(
+        self,
+        up: nn.Module,
+        conv: nn.Module,
+        size: Sequence[int],
+        guidance: Tensor | None = None,
+    ) -> None:
+        assert isinstance(up, nn.ConvTranspose2d) and isinstance(conv, DoubleConv)
         first, *rest = conv
+        assert isinstance(first, nn.Conv2d)
         self.rest = nn.Sequential(*rest)
         # The response to a unit impulse in each input channel.
         self.kernel = F.conv2d(up.weight, first.weight[:, : up.out_channels], padding=2)
         assert up.bias is not None
-        of_zero = up.bias[:, None, None].expand(len(guidance), -1, *guidance.shape[2:])
-        added = first(torch.cat((of_zero.to(guidance.dtype), guidance), dim=1))
+        channels = [up.bias[None, :, None, None].expand(-1, -1, *size)]
+        if guidance is not None:
+            of_zero = channels[0].expand(len(guidance), -1, -1, -1)
+            channels = [of_zero.to(guidance.dtype), guidance]
+        added = first(torch.cat(channels, dim=1))
         self.added = added.contiguous(memory_format=torch.channels_last).unsqueeze(1)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Letters: E entries of the vocabulary, C joint embedding, L context length.
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.recording import without_recording
+from ..towers.base import check_training_mode
+from ..towers.clip_vit import train_blocks
 from ..towers.loading import build_tokenizer, load_clip, needed_pretrained
 from .cache import TextCache, fingerprint
 from .name_tokens import warnings_about
@@ -67,7 +70,7 @@ class CLIPTextEncoder(nn.Module):
                 delattr(clip, part)
         # Towers with a class of their own (CustomTextCLIP) keep the text part in `text`.
         self.clip = clip
-        text = getattr(clip, "text", clip)
+        text: Any = getattr(clip, "text", clip)
         if not isinstance(getattr(text, "transformer", None), Transformer):
             raise ValueError(
                 "expected MODEL.CLIP.NAME to be a CLIP with open_clip's own text transformer, got "
@@ -99,7 +102,14 @@ class CLIPTextEncoder(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer blocks."""
-        return getattr(self.clip, "text", self.clip).transformer.resblocks
+        text: Any = getattr(self.clip, "text", self.clip)
+        return text.transformer.resblocks
+
+    def train_only(self, mode: str) -> None:
+        """Freeze and unfreeze the tower's parameters, in place; see `ImageTower.train_only`."""
+        check_training_mode(mode)
+        self.requires_grad_(mode == "scratch")
+        train_blocks(self.blocks, mode)
 
     def forward(self, entries: Entries) -> Tensor:
         """Embed a vocabulary.
@@ -124,14 +134,14 @@ class CLIPTextEncoder(nn.Module):
             return stored
         # Embeddings first made in inference mode may serve a training step later.
         with torch.inference_mode(False), torch.no_grad():
-            digest = self._digest(entries, self._check_names(entries))
-            stored = None if digest is None else self.disk_cache.get(digest)
+            digest, disk = self._digest(entries, self._check_names(entries)), self.disk_cache
+            stored = None if digest is None or disk is None else disk.get(digest)
             embeddings = self._encode(entries) if stored is None else stored.to(self._device)
         # Another thread may have written the weights, or cleared the cache, meanwhile.
         if state is not None and self._recent is recent and self._state() == state:
             recent.put(key, embeddings)
-            if digest is not None and stored is None:
-                self.disk_cache.put(digest, embeddings)
+            if digest is not None and disk is not None and stored is None:
+                disk.put(digest, embeddings)
         return embeddings
 
     def clear_cache(self) -> None:

@@ -1,12 +1,14 @@
 """Prompts through CLIP's text tower, without the padding behind them."""
 
+from typing import Any
+
 import torch
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def encode_prompts(clip: nn.Module, tokens: Tensor, batch_size: int) -> Tensor:
+def encode_prompts(clip: Any, tokens: Tensor, batch_size: int) -> Tensor:
     """Encode prompts.
 
     A causal tower that reads its result at the end-of-text token never sees what stands behind it,
@@ -36,19 +38,19 @@ def encode_prompts(clip: nn.Module, tokens: Tensor, batch_size: int) -> Tensor:
     return torch.cat(parts)[order.argsort()]
 
 
-def describe_tower(clip: nn.Module) -> str:
+def describe_tower(clip: Any) -> str:
     """What a text tower computes, its weights apart: towers of one description are one function."""
     text = _text_part(clip)
     heads = [block.attn.num_heads for block in text.transformer.resblocks]
     return f"{text} heads {heads} reads at the end of text {_reads_at_the_end_of_text(clip)}"
 
 
-def _text_part(clip: nn.Module) -> nn.Module:
+def _text_part(clip: Any) -> Any:
     """Towers with a class of their own (CustomTextCLIP) keep the text part in `text`."""
     return getattr(clip, "text", clip)
 
 
-def _reads_at_the_end_of_text(clip: nn.Module) -> bool:
+def _reads_at_the_end_of_text(clip: Any) -> bool:
     text = _text_part(clip)
     pooling = getattr(text, "pool_type", None) or getattr(text, "text_pool_type", None)
     # open_clip's mask is the causal one, where there is any; CoCa puts a CLS token behind the text.
@@ -56,7 +58,7 @@ def _reads_at_the_end_of_text(clip: nn.Module) -> bool:
     return pooling == "argmax" and causal
 
 
-def _encode_cut(text: nn.Module, tokens: Tensor) -> Tensor:
+def _encode_cut(text: Any, tokens: Tensor) -> Tensor:
     """What open_clip's `encode_text` computes, of prompts shorter than the context.
 
     Args:

@@ -26,6 +26,7 @@ def resolve_templates(value: str) -> tuple[str, ...]:
         from open_clip import OPENAI_IMAGENET_TEMPLATES
 
         return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+    templates: tuple[str, ...]
     if "{}" in value:
         templates = (value,)
     else:

@@ -1,32 +1,35 @@
-"""CLIP's image tower as a Detectron2 backbone.
+"""open_clip's plain vision transformer as an image tower.
 
 Letters: B images, C joint embedding, W width of the tower, h w token grid, L = 1 + h w tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from detectron2.modeling import BACKBONE_REGISTRY
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers.position import resize_grid_embedding
+from .base import DENSE, GLOBAL, ImageTower, check_training_mode
 from .dense_reading import find_reading
 from .loading import load_image_tower, needed_pretrained
 
 
 @BACKBONE_REGISTRY.register()
-class CLIPViT(Backbone):
+class CLIPViT(ImageTower):
     """CLIP's vision transformer, read densely: one joint embedding for every token.
 
     Args:
         visual: the image tower of an open_clip model, with split q, k, v: `load_image_tower`.
         dense_reading: how the last block is run, see MODEL.CLIP.DENSE_READING.
-        guidance_blocks: the two blocks, counted from 0, whose outputs are returned as guidance
-            maps; empty for one third and two thirds of the depth.
+        levels: names of further outputs and the blocks, counted from 0, that they leave; none of
+            them the last block. None: "guidance_early" and "guidance_late" after one third and two
+            thirds of the depth.
         prompt_length: learned deep prompt tokens a block, 0 for none.
         prompt_depth: the first blocks that get prompt tokens.
         gradient_checkpointing: recompute the blocks' activations in the backward pass.
@@ -38,7 +41,7 @@ class CLIPViT(Backbone):
         visual: VisionTransformer,
         *,
         dense_reading: str = "fgaseg",
-        guidance_blocks: Sequence[int] = (),
+        levels: Mapping[str, int] | None = None,
         prompt_length: int = 0,
         prompt_depth: int = 0,
         gradient_checkpointing: bool = False,
@@ -52,20 +55,16 @@ class CLIPViT(Backbone):
             )
         self.visual = visual
         self.dense_reading = find_reading(dense_reading)
-        depth = len(visual.transformer.resblocks)
-        self.guidance_blocks = tuple(guidance_blocks) or (depth // 3 - 1, 2 * depth // 3 - 1)
-        ascending = sorted(self.guidance_blocks)
-        if (
-            len(ascending) != 2
-            or list(self.guidance_blocks) != ascending
-            or not (ascending[0] >= 0 and ascending[1] < depth - 1)
-        ):
+        depth, width = len(visual.transformer.resblocks), visual.conv1.out_channels
+        if levels is None:
+            levels = {"guidance_early": depth // 3 - 1, "guidance_late": 2 * depth // 3 - 1}
+        if any(not 0 <= block < depth - 1 for block in levels.values()):
             raise ValueError(
-                "expected MODEL.CLIP.GUIDANCE_BLOCKS to be two ascending block numbers below "
-                f"{depth - 1}, got {list(self.guidance_blocks)}."
+                f"expected the levels of this tower to be blocks from 0 to {depth - 2}, got "
+                f"{dict(levels)}; change MODEL.CLIP.GUIDANCE_BLOCKS."
             )
+        self.levels = dict(levels)
         self.gradient_checkpointing = gradient_checkpointing
-        width = visual.conv1.out_channels
         self.prompt_tokens = None
         if prompt_length and prompt_depth:
             if prompt_depth > depth:
@@ -80,10 +79,17 @@ class CLIPViT(Backbone):
         """The arguments of the constructor, from a configuration."""
         clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
         pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
+        blocks = list(clip_cfg.GUIDANCE_BLOCKS)
+        if blocks and (len(blocks) != 2 or blocks != sorted(blocks)):
+            raise ValueError(
+                "expected MODEL.CLIP.GUIDANCE_BLOCKS to be two ascending block numbers, got "
+                f"{blocks}."
+            )
+        names = ("guidance_early", "guidance_late")
         return {
             "visual": load_image_tower(clip_cfg.NAME, pretrained),
             "dense_reading": clip_cfg.DENSE_READING,
-            "guidance_blocks": clip_cfg.GUIDANCE_BLOCKS,
+            "levels": dict(zip(names, blocks, strict=True)) if blocks else None,
             "prompt_length": clip_cfg.PROMPT_LENGTH,
             "prompt_depth": clip_cfg.PROMPT_DEPTH,
             "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
@@ -95,51 +101,66 @@ class CLIPViT(Backbone):
         return self.visual.patch_size[0]
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of the dense map and of the two guidance maps."""
+        """Channels and stride of the dense map and of the levels."""
         width, stride = self.visual.conv1.out_channels, self.size_divisibility
-        return {
-            "dense": ShapeSpec(channels=self.visual.proj.shape[1], stride=stride),
-            "guidance_early": ShapeSpec(channels=width, stride=stride),
-            "guidance_late": ShapeSpec(channels=width, stride=stride),
+        dense = ShapeSpec(channels=self.visual.proj.shape[1], stride=stride)
+        return {DENSE: dense} | {
+            name: ShapeSpec(channels=width, stride=stride) for name in self.levels
         }
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Embed pictures.
-
-        Args:
-            images: B x 3 x H x W, normalised with CLIP's mean and standard deviation, H and W
-                multiples of the patch size.
-
-        Returns:
-            "dense": B x C x h x w, not normalised; "guidance_early" and "guidance_late":
-            B x W x h x w.
-        """
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        outputs: Collection[str] | None = None,
+        prompts: Sequence[Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """See `ImageTower`."""
+        wanted = {DENSE, *self.levels} if outputs is None else set(outputs)
+        if prompts is None and self.prompt_tokens is not None:
+            prompts = tuple(self.prompt_tokens)
         tokens, grid = self._embed(images)
+        length = tokens.shape[1]
         maps = {}
         *blocks, last = self.visual.transformer.resblocks
         for index, block in enumerate(blocks):
-            tokens = self._run(block, self._with_prompts(tokens, index))
-            for name, wanted in zip(("early", "late"), self.guidance_blocks, strict=True):
-                if index == wanted:
-                    maps[f"guidance_{name}"] = _to_map(self._without_prompts(tokens), grid)
-        tokens = self.dense_reading(last, self._with_prompts(tokens, len(blocks)), grid)
-        tokens = self._without_prompts(tokens)
-        maps["dense"] = _to_map(self.visual.ln_post(tokens) @ self.visual.proj, grid)
+            tokens = self._run(block, _with_prompts(tokens, prompts, index, length))
+            for name in wanted & self.levels.keys():
+                if self.levels[name] == index:
+                    maps[name] = _to_map(_without_prompts(tokens, length), grid)
+        tokens = _with_prompts(tokens, prompts, len(blocks), length)
+        if DENSE in wanted:
+            dense = _without_prompts(self.dense_reading(last, tokens, grid), length)
+            maps[DENSE] = _to_map(self.visual.ln_post(dense) @ self.visual.proj, grid)
+        if GLOBAL in wanted:
+            cls = _cls_as_trained(last, tokens)
+            maps[GLOBAL] = self.visual.ln_post(cls) @ self.visual.proj
         return maps
 
-    def embed_whole(self, images: Tensor) -> Tensor:
-        """Embed each picture as a whole, as CLIP does: B x 3 x H x W -> B x C, not normalised."""
-        tokens, _ = self._embed(images)
-        for index, block in enumerate(self.visual.transformer.resblocks):
-            tokens = self._run(block, self._with_prompts(tokens, index))
-        return self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+    def train_only(self, mode: str) -> None:
+        """See `ImageTower`."""
+        check_training_mode(mode)
+        if mode == "prompt" and self.prompt_tokens is None:
+            raise ValueError(
+                "expected prompt tokens to train, got none; set MODEL.CLIP.PROMPT_LENGTH and "
+                "MODEL.CLIP.PROMPT_DEPTH above 0."
+            )
+        self.requires_grad_(mode == "scratch")
+        if self.prompt_tokens is not None:
+            self.prompt_tokens.requires_grad_(mode != "frozen")
+        blocks = self.visual.transformer.resblocks
+        train_blocks(blocks, mode)
+        # Read densely, the last block leaves out some of its parts, which get no gradient; DDP
+        # waits for every parameter that could.
+        for part in self.dense_reading.unused:
+            blocks[-1].get_submodule(part).requires_grad_(False)
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patches -> B x L x W tokens, CLS first, and the grid's height and width."""
         visual = self.visual
         # A model may have been put into half or double precision.
         patches = visual.conv1(images.to(visual.conv1.weight.dtype))
-        grid = tuple(patches.shape[-2:])
+        grid = (patches.shape[-2], patches.shape[-1])
         tokens = patches.flatten(2).transpose(1, 2)
         cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
         position = resize_grid_embedding(visual.positional_embedding, visual.grid_size, grid)
@@ -151,18 +172,39 @@ class CLIPViT(Backbone):
             return checkpoint(block, tokens, use_reentrant=False)
         return block(tokens)
 
-    def _with_prompts(self, tokens: Tensor, index: int) -> Tensor:
-        """Put block `index`'s prompt tokens behind CLS, in place of the block's before."""
-        if self.prompt_tokens is None or index >= len(self.prompt_tokens):
-            return tokens
-        prompts = self.prompt_tokens[index].to(tokens.dtype).expand(len(tokens), -1, -1)
-        skip = 1 if index == 0 else 1 + prompts.shape[1]
-        return torch.cat((tokens[:, :1], prompts, tokens[:, skip:]), dim=1)
 
-    def _without_prompts(self, tokens: Tensor) -> Tensor:
-        if self.prompt_tokens is None:
-            return tokens
-        return torch.cat((tokens[:, :1], tokens[:, 1 + self.prompt_tokens.shape[1] :]), dim=1)
+def train_blocks(blocks: Iterable[Any], mode: str) -> None:
+    """Unfreeze what a training mode wants of transformer blocks with split projections."""
+    for block in blocks:
+        if mode == "full":
+            block.requires_grad_(True)
+        elif mode == "attention":
+            block.attn.q_proj.weight.requires_grad_(True)
+            block.attn.v_proj.weight.requires_grad_(True)
+
+
+def _with_prompts(
+    tokens: Tensor, prompts: Sequence[Tensor] | None, index: int, length: int
+) -> Tensor:
+    """Put block `index`'s prompt tokens behind CLS, in place of the block's before."""
+    if prompts is None or index >= len(prompts):
+        return tokens
+    own = prompts[index].to(tokens.dtype).expand(len(tokens), -1, -1)
+    return torch.cat((tokens[:, :1], own, tokens[:, tokens.shape[1] - length + 1 :]), dim=1)
+
+
+def _without_prompts(tokens: Tensor, length: int) -> Tensor:
+    """CLS and the last tokens, `length` in all."""
+    if tokens.shape[1] == length:
+        return tokens
+    return torch.cat((tokens[:, :1], tokens[:, 1 - length :]), dim=1)
+
+
+def _cls_as_trained(block: Any, tokens: Tensor) -> Tensor:
+    """The CLS token behind a block that is run as CLIP was trained, for CLS alone: B x W."""
+    normed = block.ln_1(tokens)
+    cls = tokens[:, :1] + block.ls_1(block.attn(normed[:, :1], normed, normed)[0])
+    return (cls + block.ls_2(block.mlp(block.ln_2(cls)))).squeeze(1)
 
 
 def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -8,9 +8,10 @@ Letters: B images, W width of the tower, h w token grid, L tokens: CLS, prompt t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..layers.attention import SplitQKVAttention
@@ -37,7 +38,7 @@ class DenseReading:
     feed_forward: bool
     unused: tuple[str, ...] = ()
 
-    def __call__(self, block: nn.Module, tokens: Tensor, grid: Grid) -> Tensor:
+    def __call__(self, block: Any, tokens: Tensor, grid: Grid) -> Tensor:
         """Run the block: tokens B x L x W -> B x L x W, of which the last h w are dense."""
         output = block.ls_1(self.attend(block.attn, block.ln_1(tokens), grid))
         if self.residual is not None:

@@ -5,6 +5,7 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import open_clip
@@ -47,6 +48,31 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
         FileNotFoundError: a configuration or checkpoint file that is not there.
         PretrainedWeightsError: the weights could not be fetched or read.
     """
+    memo = _shared.get()
+    if memo is None:
+        return _load(name, pretrained)
+    if (name, pretrained) not in memo:
+        memo[name, pretrained] = _load(name, pretrained)
+    return memo[name, pretrained]
+
+
+@contextlib.contextmanager
+def shared_clip() -> Iterator[None]:
+    """While open, `load_clip` in this context returns one model to all who ask for the same.
+
+    Two towers built from one configuration then are parts of one CLIP, and it is built once.
+    """
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+_shared: ContextVar[dict[tuple[str, str], nn.Module] | None] = ContextVar("shared", default=None)
+
+
+def _load(name: str, pretrained: str) -> nn.Module:
     name, pretrained = _resolve_name(name), os.path.expanduser(pretrained)
     if not pretrained:
         clip = _create(name)
@@ -61,7 +87,9 @@ def load_clip(name: str, pretrained: str) -> nn.Module:
 
 def load_image_tower(name: str, pretrained: str) -> nn.Module:
     """The image tower of `load_clip`, whose arguments and errors it has: `CLIPViT`'s `visual`."""
-    return load_clip(name, pretrained).visual
+    visual = load_clip(name, pretrained).visual
+    assert isinstance(visual, nn.Module)
+    return visual
 
 
 def needed_pretrained(pretrained: str, weights: str, weights_partial: bool) -> str:

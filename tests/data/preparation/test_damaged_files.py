@@ -416,7 +416,7 @@ def test_one_bad_benchmark_does_not_stop_the_next(command, tmp_path):
     assert_prepared(tmp_path, truth)
 
 
-def test_palette_of_few_colours_is_read_as_indices(command, tmp_path):
+def test_palette_of_few_colors_is_read_as_indices(command, tmp_path):
     write("pascal_voc", tmp_path)
     indices = np.zeros((29, 47), np.uint8)
     indices[3:, 5:] = 2

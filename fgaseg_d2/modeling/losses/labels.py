@@ -1,0 +1,47 @@
+"""Label maps as the losses need them.
+
+Letters: B images, T classes, H W size of the labels.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Entry = TypeVar("Entry")
+
+
+def one_hot(targets: Tensor, classes: int, ignore_value: int) -> Tensor:
+    """B x H x W -> B x classes x H x W, float32, ignored pixels 0 for every class."""
+    labels = torch.arange(classes, device=targets.device)[:, None, None]
+    valid = (targets != ignore_value)[:, None]
+    return ((targets[:, None] == labels) & valid).float()
+
+
+def sample_classes(
+    entries: Sequence[Entry], targets: Tensor, limit: int, ignore_value: int
+) -> tuple[Sequence[Entry], Tensor]:
+    """Leave the classes of the batch and random others, and renumber the targets.
+
+    Args:
+        entries: T classes.
+        targets: B x H x W, class numbers or the ignore value.
+        limit: classes to leave; with fewer all stay.
+        ignore_value: of pixels without a class.
+
+    Returns:
+        At most `limit` entries, and targets that count in them; a class that is left out has
+        become the ignore value.
+    """
+    total = len(entries)
+    if total <= limit:
+        return entries, targets
+    valid = targets != ignore_value
+    present = torch.bincount(targets[valid], minlength=total).cpu() > 0
+    chosen = (torch.rand(total) + present).topk(limit).indices.sort().values
+    number = torch.full((total,), ignore_value)
+    number[chosen] = torch.arange(len(chosen))
+    renumbered = number.to(targets.device)[targets.clamp(max=total - 1)]
+    targets = torch.where(valid, renumbered, targets)
+    return tuple(entries[index] for index in chosen.tolist()), targets

@@ -1,0 +1,51 @@
+"""What a model takes for one picture, and the words that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from torch import Tensor
+
+from ..vocabulary import Vocabulary
+
+
+class Sample(TypedDict, total=False):
+    """One input of a model; "image" is always there."""
+
+    image: Tensor  # 3 x H x W, range 0..255, channels in the order of INPUT.FORMAT
+    sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
+    caption: str  # what the picture shows; in training on captions
+    vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
+    height: int  # of the result, in pixels; the picture's if absent
+    width: int
+    output: str  # "scores" (the default), "canvas" or "labels", see `requested_output`
+    scale: float  # a factor on the resolution at which the picture is looked at
+    explain: bool  # add "pseudo_masks" to the result
+
+
+def configured_words(words: str, datasets: Sequence[str]) -> Vocabulary | None:
+    """The words of a configuration, or those of its first dataset; None if there are none."""
+    if words:
+        return Vocabulary.coerce(words)
+    from detectron2.data import DatasetCatalog
+
+    # A demo or a converter builds the model where the training data is not known.
+    if not datasets or datasets[0] not in DatasetCatalog:
+        return None
+    return Vocabulary.from_metadata(datasets[0])
+
+
+def words_of(item: Sample, default: Vocabulary | None) -> Vocabulary:
+    """The words of an input.
+
+    Raises:
+        ValueError: it brings none, and there is no default.
+    """
+    words = item.get("vocabulary", default)
+    if words is None:
+        raise ValueError(
+            'expected words to look for, got none; put a "vocabulary" into the input, set '
+            "MODEL.FGASEG.VOCABULARY, or name a dataset with stuff_classes in DATASETS."
+        )
+    return Vocabulary.coerce(words)

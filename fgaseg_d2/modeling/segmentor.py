@@ -1,0 +1,257 @@
+"""OpenVocabSegmentor: what every method of this package shares as a Detectron2 meta-architecture.
+
+list of dicts -> pictures, normalised -> a protocol cuts views -> the method's logits -> scores ->
+the protocol merges -> entries become classes -> one dict a picture; in training the losses.
+
+Letters: B pictures, V views, T text entries, K classes, h w the logits' resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_backbone
+from detectron2.structures import ImageList
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config.checks import check_config
+from ..vocabulary import Vocabulary
+from .inference.class_scores import ScoreFunction, reduce_entries
+from .inference.label_maps import requested_output
+from .inference.protocols import Size, ViewProtocol, make_protocol
+from .precision import amp_dtype, autocast
+from .samples import Sample, configured_words, words_of
+from .stages import StageRecorder
+from .text.encoder import CLIPTextEncoder
+from .towers import normalisation
+from .towers.base import ImageTower
+from .towers.loading import shared_clip
+
+
+class OpenVocabSegmentor(nn.Module):
+    """Base class of the methods, which say `losses` and `logits`.
+
+    Args:
+        backbone: the image tower.
+        text_encoder: the text tower.
+        finetune: which parameters of the two train, see `ImageTower.train_only`.
+        train_vocabulary, test_vocabulary: what `Vocabulary.coerce` takes, for inputs without words.
+        image_size: height and width that pictures (and windows) are resized to for the tower.
+        pixel_mean, pixel_std: of the three channels, in the order of the input, range 0..255.
+        sliding_window: canvas, window size and stride, or None to look at the picture whole.
+        max_views: views that go through the model together in inference.
+        score_function: logits T x h x w of one view -> probabilities.
+        autocast_dtype: autocast in inference, None for none.
+
+    Attributes:
+        joint_views: the views of a picture go through the model together and alone, because what
+            the model drops depends on all of them.
+        needs_weights: without trained weights beyond CLIP's own the results mean nothing.
+    """
+
+    joint_views = False
+    needs_weights = True
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: ImageTower,
+        text_encoder: CLIPTextEncoder,
+        finetune: str,
+        train_vocabulary: Vocabulary | str | None,
+        test_vocabulary: Vocabulary | str | None,
+        image_size: Size,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        sliding_window: tuple[Size, Size, Size] | None = None,
+        max_views: int = 8,
+        score_function: ScoreFunction = torch.sigmoid,
+        autocast_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if max_views < 1:
+            raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
+        self.protocol: ViewProtocol = make_protocol(
+            image_size, backbone.size_divisibility, sliding_window
+        )
+        self.image_size = (image_size[0], image_size[1])
+        self.backbone, self.text_encoder = backbone, text_encoder
+        backbone.train_only(finetune)
+        text_encoder.train_only(finetune)
+        self.train_vocabulary = Vocabulary.coerce(train_vocabulary) if train_vocabulary else None
+        self.test_vocabulary = Vocabulary.coerce(test_vocabulary) if test_vocabulary else None
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
+        self.max_views, self.autocast_dtype = max_views, autocast_dtype
+        self.score_function = score_function
+
+    @classmethod
+    def shared_arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The arguments of the base class from a configuration, for a method's `from_config`."""
+        check_config(cfg)
+        window, words = cfg.TEST.SLIDING_WINDOW, cfg.MODEL.FGASEG.VOCABULARY
+        # One CLIP, whose two towers are shared out.
+        with shared_clip():
+            backbone, text_encoder = build_backbone(cfg), CLIPTextEncoder(cfg)
+        return {
+            "backbone": backbone,
+            "text_encoder": text_encoder,
+            "finetune": cfg.MODEL.CLIP.FINETUNE,
+            "train_vocabulary": configured_words(words, cfg.DATASETS.TRAIN),
+            "test_vocabulary": configured_words(words, cfg.DATASETS.TEST),
+            "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
+            **normalisation.from_config(cfg),
+            "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
+            if window.ENABLED
+            else None,
+            "max_views": cfg.TEST.MAX_VIEWS,
+            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
+        }
+
+    def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
+        """A training batch -> weighted losses by name."""
+        raise NotImplementedError(f"{type(self).__name__} has no losses")
+
+    def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
+        """Views V x 3 x H x W, normalised, and words -> V x T x h x w; what an export holds."""
+        raise NotImplementedError(f"{type(self).__name__} has no logits")
+
+    def stages(self) -> dict[str, nn.Module]:
+        """The modules whose outputs a `StageRecorder` may note, in the order of the flow."""
+        return {"text_encoder": self.text_encoder, "backbone": self.backbone}
+
+    def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
+        """What the stages noted -> the maps that explain a result, each V x T x h x w."""
+        return {}
+
+    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by what they belong to: "clip", and "head" for all else."""
+        clip = list(self.clip_parameters())
+        known = {id(parameter) for parameter in clip}
+        return {"clip": clip, "head": [p for p in self.parameters() if id(p) not in known]}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.pixel_mean.device
+
+    def clip_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the two towers, trained or not."""
+        yield from self.backbone.parameters()
+        yield from self.text_encoder.parameters()
+
+    def forward(self, batched_inputs: Sequence[Sample]) -> dict[str, Tensor] | list[dict]:
+        """Train or segment.
+
+        Args:
+            batched_inputs: one `Sample` a picture.
+
+        Returns:
+            In training the weighted losses by name. In inference one dict a picture, by "output":
+            "scores" (the default) "sem_seg", K x height x width, scores in 0..1 of the vocabulary's
+            `class_names`; "canvas" the same at the model's own resolution; "labels" "labels",
+            height x width int32, the best classes, without all scores at that size in memory.
+            Where "explain" is set also "pseudo_masks": T x h x w by name, on the token grid.
+
+        Raises:
+            ValueError: there is no vocabulary, a training batch with several, or no such output.
+        """
+        if self.training:
+            return self.losses(batched_inputs)
+        results: list[dict] = [{}] * len(batched_inputs)
+        for words, scale, indices in self._groups(batched_inputs):
+            inputs = [batched_inputs[index] for index in indices]
+            if inputs[0].get("explain"):
+                results[indices[0]] = self._explained(inputs[0], words, scale)
+                continue
+            scores = self.scores(inputs, words, scale)
+            for index, item, canvas in zip(indices, inputs, scores, strict=True):
+                results[index] = requested_output(item, canvas)
+        return results
+
+    def scores(
+        self, inputs: Sequence[Sample], words: Vocabulary, scale: float = 1.0
+    ) -> Iterator[Tensor]:
+        """Scores K x h x w of each picture, at the model's own resolution.
+
+        Args:
+            inputs: pictures, which share passes through the model.
+            words: of all of them.
+            scale: a factor on the resolution.
+        """
+        protocol = self.protocol.scaled(scale)
+        views = [protocol.views(self.normalize(item["image"])) for item in inputs]
+        logits = self._in_passes(torch.cat(views), words)
+        for parts in views:
+            aligned = (protocol.align(view) for view in islice(logits, len(parts)))
+            yield reduce_entries(
+                protocol.merge(self.score_function(view) for view in aligned),
+                words.entry_classes,
+                len(words.class_names),
+                words.background_threshold,
+            )
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Picture 3 x H x W, range 0..255 -> what the tower takes, on the model's device."""
+        return (image.to(self.device).float() - self.pixel_mean) / self.pixel_std
+
+    def training_images(self, inputs: Sequence[Sample]) -> Tensor:
+        """Pictures of a batch, padded to the largest and resized: B x 3 x image_size."""
+        images = ImageList.from_tensors([self.normalize(item["image"]) for item in inputs])
+        return F.interpolate(images.tensor, self.image_size, mode="bilinear")
+
+    def training_words(self, inputs: Sequence[Sample]) -> Vocabulary:
+        """The words of a training batch.
+
+        Raises:
+            ValueError: there are none, or several vocabularies.
+        """
+        vocabularies = {words_of(item, self.train_vocabulary) for item in inputs}
+        if len(vocabularies) > 1:
+            raise ValueError(
+                f"expected one vocabulary in a training batch, got {len(vocabularies)}; the "
+                "datasets of DATASETS.TRAIN need the same stuff_classes."
+            )
+        return vocabularies.pop()
+
+    def training_labels(self, inputs: Sequence[Sample], ignore_value: int) -> Tensor:
+        """Labels of a batch, padded like the pictures with the ignore value: B x H x W, int64."""
+        labels = [item["sem_seg"].to(self.device).long() for item in inputs]
+        return ImageList.from_tensors(labels, pad_value=ignore_value).tensor
+
+    def _groups(self, inputs: Sequence[Sample]) -> Iterator[tuple[Vocabulary, float, list[int]]]:
+        """Pictures that may share a pass: with the same words, looked at alike."""
+        groups: dict[tuple, list[int]] = {}
+        for index, item in enumerate(inputs):
+            words = words_of(item, self.test_vocabulary)
+            alone = self.joint_views or item.get("explain", False)
+            key = (words, item.get("scale", 1.0), index if alone else None)
+            groups.setdefault(key, []).append(index)
+        for (words, scale, _), indices in groups.items():
+            yield words, scale, indices
+
+    def _in_passes(self, views: Tensor, words: Vocabulary) -> Iterator[Tensor]:
+        """Logits T x h x w of each view, float32; a few views go through together."""
+        for part in views.split(len(views) if self.joint_views else self.max_views):
+            with autocast(self.device, self.autocast_dtype):
+                logits = self.logits(part, words)
+            yield from logits.float()
+
+    @torch.no_grad()
+    def _explained(self, item: Sample, words: Vocabulary, scale: float) -> dict[str, Any]:
+        """A picture's result with the maps that it was made of, from the same pass."""
+        with StageRecorder(self.stages()) as record:
+            (scores,) = self.scores([item], words, scale)
+        protocol = self.protocol.scaled(scale)
+        masks = {
+            name: protocol.merge_tokens(maps.float())
+            for name, maps in self.pseudo_masks(record.outputs).items()
+        }
+        return requested_output(item, scores) | {"pseudo_masks": masks}
