@@ -15,7 +15,7 @@ from bad_inputs.workers import Limits, Tried, try_input
 from detectron2.config import CfgNode
 from PIL import Image
 
-from tests.conftest import tool
+from tests.conftest import ROOT, tool
 from tests.processes import PATIENCE, alive, wait_until
 
 program = tool("try_bad_inputs")
@@ -169,3 +169,23 @@ def test_the_same_seed_draws_the_same_inputs(kind, small_material, tmp_path):
     first = drawn(5, "first")
     assert len(set(first)) > 4
     assert first == drawn(5, "again") != drawn(6, "other")
+
+
+def test_bad_inputs_of_every_kind_are_answered():
+    """The short form of the tool, as a program that loads the libraries once for all inputs."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "try_bad_inputs.py"), "--inputs", "320"]
+        + ["--seed", "13"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert rows["kind"][:3] == ["inputs", "works", "refused"]
+    for kind in program.KINDS:
+        inputs, works, refused, *unanswered = map(int, rows[kind])
+        assert inputs == 40 and works + refused == 40 and not any(unanswered), kind
+        # Neither is all that is drawn refused for one reason, nor is it all sound.
+        assert works and refused, kind
+    assert "Traceback" not in done.stderr
