@@ -49,7 +49,6 @@ def index(path):
     path.write_text(json.dumps({"dataset": "a"}))
 
 
-CLIP = str(ROOT / "tests" / "data" / "clip" / "Small-ViT-8.json")
 READERS = [
     (read_image, "a.png", picture),
     (lambda path: read_label(str(path)), "a.png", picture),
@@ -58,7 +57,7 @@ READERS = [
     (lambda path: is_whole(path, 8), "a.png", picture),
     (lambda path: read_checkpoint(str(path)), "a.pth", weights),
     (lambda path: read_checkpoint(str(path)), "a.safetensors", weights),
-    (lambda path: load_clip(CLIP, str(path)), "a.pt", picture),
+    (lambda path: load_clip("Storybook-ViT-8", str(path)), "a.pt", picture),
     (read_class_file, "a.txt", lambda path: path.write_text("cat\n")),
     (lambda path: Settings.read(path.parent), "dataset.json", settings),
     (lambda path: read_index(path.parent), "predictions.json", index),
