@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import os
+import resource  # noqa: F401 (another user may not be able to read it then)
 import shutil
 import tempfile
 from collections.abc import Iterator
