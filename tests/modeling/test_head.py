@@ -121,14 +121,14 @@ def test_recomputed_activations_change_no_gradient(monkeypatch, opts):
     gradients = []
     for checkpointing in (False, True):
         model = build_small(*opts, "MODEL.FGASEG.GRADIENT_CHECKPOINTING", checkpointing).train()
-        maps = {name: part.requires_grad_() for name, part in features(model).items()}
-        outputs = model.sem_seg_head(maps, texts(5))
+        maps = {name: part.double().requires_grad_() for name, part in features(model).items()}
+        outputs = model.double().sem_seg_head(maps, texts(5).double())
         factors = [torch.linspace(-1, 1, x.numel()).view_as(x) for x in outputs.values()]
         total = sum((x * f).sum() for x, f in zip(outputs.values(), factors, strict=True))
         parameters = list(model.sem_seg_head.parameters())
         gradients.append(torch.autograd.grad(total, (*parameters, *maps.values())))
     for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-8)
 
 
 def test_text_convolution_against_a_loop():
