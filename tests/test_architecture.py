@@ -30,7 +30,7 @@ ALLOWED = {
     "modeling.losses": ("modeling.layers",),
     "modeling.inference": ("modeling.layers",),
     "modeling.towers": (*GROUND, "modeling.layers", "checkpoint"),
-    "modeling.text": (*GROUND, "modeling.layers", "modeling.towers", "checkpoint"),
+    "modeling.text": (*GROUND, "modeling.layers", "modeling.towers", "checkpoint", "config"),
     "modeling": (*GROUND, *MODELING, "checkpoint", "vocabulary", "config"),
     "methods": (*GROUND, *MODELING, "vocabulary", "checkpoint", "config"),
     "data": (*GROUND, "vocabulary", "config", "storybook"),

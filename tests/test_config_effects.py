@@ -205,7 +205,7 @@ def test_an_older_checkpoint_tells_by_its_optimiser(told, tmp_path):
     del checkpoint["trainer"]["settings"]
     torch.save(checkpoint, path)
     found = told("--resume", "SOLVER.MAX_ITER", 2, "SOLVER.BASE_LR", 0.02)
-    assert len(found) == 1 and found[0].startswith("SOLVER.BASE_LR, CLIP_MULTIPLIER or")
+    assert len(found) == 1 and found[0].startswith("SOLVER.BASE_LR, LR_MULTIPLIERS or")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_older_checkpoint_tells_by_its_optimiser(told, tmp_path):
     [
         ("SOLVER.OPTIMIZER", "SGD"),
         ("MODEL.CLIP.FINETUNE", "frozen"),
-        ("SOLVER.CLIP_MULTIPLIER", 1.0),
+        ("SOLVER.LR_MULTIPLIERS.CLIP", 1.0),
     ],
 )
 def test_another_optimiser_on_resuming_is_an_error(tmp_path, key, value):

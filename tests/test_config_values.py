@@ -62,7 +62,7 @@ WRONG = [
     ("MODEL.FGASEG.POOLING_TRAIN", [0, 1], "got .0, 1."),
     ("MODEL.FGASEG.DECODER_DIMS", [56, 16], "groups of about 16 channels"),
     ("MODEL.FGASEG.DECODER_GUIDANCE_DIMS", [32, 8], "below HIDDEN_DIM"),
-    ("MODEL.FGASEG.VOCABULARY", "a\0b", "to be text"),
+    ("MODEL.WORDS.VOCABULARY", "a\0b", "to be text"),
     ("DATASETS.TRAIN", (5,), "each a name, got .5"),
     ("DATASETS.TEST", ("",), "each a name"),
     ("DATASETS.FOLDERS", [5], "got .5"),

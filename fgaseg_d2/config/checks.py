@@ -10,6 +10,8 @@ from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
 from ..wording import few, shown
+from .methods import METHODS
+from .renamed_keys import check_renamed
 from .values import PAIR, RULES, SHARES, value_of
 
 
@@ -41,7 +43,9 @@ def check_values(cfg: CfgNode) -> None:
             raise ValueError(
                 f"expected {key} to be {rule.expected}, got {shown(value)}; correct the value"
             )
-    for check in _RELATIONS:
+    check_renamed(cfg)
+    of_methods = (check for method in METHODS.values() for check in method.relations)
+    for check in (*_RELATIONS, *of_methods):
         if message := check(cfg):
             raise ValueError(message)
 
@@ -69,18 +73,6 @@ def _range_is_a_range(cfg: CfgNode) -> str | None:
     return (
         "expected INPUT.MIN_SIZE_TRAIN to be the least and the greatest size, such as (320, 640), "
         f"for INPUT.MIN_SIZE_TRAIN_SAMPLING 'range', got {shown(sizes)}"
-    )
-
-
-def _decoder_has_channels_of_its_own(cfg: CfgNode) -> str | None:
-    fga = cfg.MODEL.FGASEG
-    whole_widths = (fga.HIDDEN_DIM, fga.DECODER_DIMS[0])
-    if all(part < all_ for part, all_ in zip(fga.DECODER_GUIDANCE_DIMS, whole_widths, strict=True)):
-        return None
-    return (
-        "expected MODEL.FGASEG.DECODER_GUIDANCE_DIMS below HIDDEN_DIM and the first of "
-        f"DECODER_DIMS, of which they are a part, got {shown(fga.DECODER_GUIDANCE_DIMS)} and "
-        f"{shown(whole_widths)}"
     )
 
 
@@ -143,7 +135,6 @@ def _views_have_a_size(cfg: CfgNode) -> str | None:
 _RELATIONS: tuple[Callable[[CfgNode], str | None], ...] = (
     _crop_fits_its_type,
     _range_is_a_range,
-    _decoder_has_channels_of_its_own,
     _schedule_fits,
     _nesterov_has_momentum,
     _batch_is_a_multiple,

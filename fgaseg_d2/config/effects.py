@@ -8,39 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
 from ..wording import shown
 from .keys import add_fgaseg_config
+from .methods import Part, chosen_method, parts_of_methods
 from .values import RULES, leaves, value_of
 
-_OURS = {
-    "MODEL.META_ARCHITECTURE": ("FGASeg", "CLIPPretraining"),
-    "MODEL.BACKBONE.NAME": ("CLIPViT",),
-    "MODEL.SEM_SEG_HEAD.NAME": ("FGASegHead", "DenseCLIPHead"),
+_REGISTRIES = {
+    "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
+    "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
+    "MODEL.SEM_SEG_HEAD.NAME": SEM_SEG_HEADS_REGISTRY,
 }
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Keys that are read only where another key has some values.
-
-    Attributes:
-        switch: the other key.
-        keys: whole keys, or beginnings that end in a dot.
-        on: whether a value of the switch lets them be read.
-        unless: a flag that lets them be read in any case.
-    """
-
-    switch: str
-    keys: tuple[str, ...]
-    on: Callable[[Any], bool] = bool
-    unless: str = ""
-
-    def reads(self, cfg: CfgNode) -> bool:
-        """Whether the keys are read."""
-        return self.on(value_of(cfg, self.switch)) or (
-            bool(self.unless) and bool(value_of(cfg, self.unless))
-        )
 
 
 def _is(*values: str) -> Callable[[Any], bool]:
@@ -51,89 +30,55 @@ def _off(value: Any) -> bool:
     return not value
 
 
-_HEAD = tuple(
-    f"MODEL.FGASEG.{name}"
-    for name in (
-        *("P2T.", "LCS.", "FAST.", "FUSION", "HIDDEN_DIM", "GUIDANCE_DIM", "GUIDANCE_DIMS"),
-        *("AGGREGATION_LAYERS", "ATTENTION_HEADS", "WINDOW_SIZE", "POOLING_TRAIN", "POOLING_TEST"),
-        *("KEEP_CLASSES", "GRADIENT_CHECKPOINTING", "DECODER_DIMS", "DECODER_GUIDANCE_DIMS"),
-        *("LOSS.T2P", "LOSS.T2P_WEIGHT", "LOSS.AUX_WEIGHTS"),
-    )
-)
 _PARTS = (
-    _Part("INPUT.MIN_SIZE_TEST", ("INPUT.MAX_SIZE_TEST",)),
-    _Part(
+    Part("INPUT.MIN_SIZE_TEST", ("INPUT.MAX_SIZE_TEST",)),
+    Part(
         "INPUT.CROP.ENABLED",
         ("INPUT.CROP.TYPE", "INPUT.CROP.SIZE", "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA"),
     ),
-    _Part("MODEL.WEIGHTS", ("MODEL.CLIP.PRETRAINED",), _off, unless="MODEL.WEIGHTS_PARTIAL"),
-    _Part("MODEL.CLIP.PROMPT_LENGTH", ("MODEL.CLIP.PROMPT_DEPTH",)),
-    _Part("MODEL.CLIP.PROMPT_DEPTH", ("MODEL.CLIP.PROMPT_LENGTH",)),
-    _Part(
-        "MODEL.SEM_SEG_HEAD.NAME", ("MODEL.CLIP.LOGIT_SCALE",), lambda name: name != "FGASegHead"
-    ),
-    _Part("MODEL.SEM_SEG_HEAD.NAME", _HEAD, lambda name: name != "DenseCLIPHead"),
-    _Part(
-        "MODEL.META_ARCHITECTURE",
-        (*_HEAD, "MODEL.FGASEG.LOSS.", "MODEL.SEM_SEG_HEAD.NAME", "TEST.SLIDING_WINDOW."),
-        lambda name: name != "CLIPPretraining",
-    ),
-    _Part(
-        "MODEL.FGASEG.P2T.LAYERS", tuple(f"MODEL.FGASEG.P2T.{key}" for key in ("HEADS", "GAMMA"))
-    ),
-    _Part("MODEL.FGASEG.P2T.LAYERS", ("MODEL.FGASEG.P2T.GAMMA_TRAINABLE",)),
-    _Part(
-        "MODEL.FGASEG.LCS.ENABLED",
-        ("MODEL.FGASEG.LCS.KERNEL_SIZE", "MODEL.FGASEG.LCS.KERNEL_NORM", "MODEL.FGASEG.FUSION"),
-    ),
-    _Part("MODEL.FGASEG.FAST.ENABLED", ("MODEL.FGASEG.FAST.KEEP", "MODEL.FGASEG.LOSS.AUX_WEIGHTS")),
-    _Part("MODEL.FGASEG.FAST.ENABLED", ("TEST.MAX_VIEWS",), _off),
-    _Part("MODEL.FGASEG.KEEP_CLASSES", ("TEST.MAX_VIEWS",), _off),
-    _Part("MODEL.FGASEG.LOSS.T2P_WEIGHT", ("MODEL.FGASEG.LOSS.T2P",)),
-    _Part("MODEL.FGASEG.LOSS.MAIN", ("MODEL.FGASEG.LOSS.IGNORED_AS_NEGATIVE",), _is("bce")),
-    _Part("SOLVER.AMP.ENABLED", ("SOLVER.AMP.DTYPE",)),
-    _Part(
+    Part("MODEL.WEIGHTS", ("MODEL.CLIP.PRETRAINED",), _off, unless="MODEL.WEIGHTS_PARTIAL"),
+    Part("MODEL.CLIP.PROMPT_LENGTH", ("MODEL.CLIP.PROMPT_DEPTH",)),
+    Part("MODEL.CLIP.PROMPT_DEPTH", ("MODEL.CLIP.PROMPT_LENGTH",)),
+    Part("SOLVER.AMP.ENABLED", ("SOLVER.AMP.DTYPE",)),
+    Part(
         "SOLVER.CLIP_GRADIENTS.ENABLED",
         tuple(f"SOLVER.CLIP_GRADIENTS.{key}" for key in ("CLIP_TYPE", "CLIP_VALUE", "NORM_TYPE")),
     ),
-    _Part(
+    Part(
         "SOLVER.CLIP_GRADIENTS.CLIP_TYPE",
         ("SOLVER.CLIP_GRADIENTS.NORM_TYPE",),
         _is("norm", "full_model"),
     ),
-    _Part("SOLVER.OPTIMIZER", ("SOLVER.MOMENTUM", "SOLVER.NESTEROV"), lambda name: name != "ADAMW"),
-    _Part(
+    Part("SOLVER.OPTIMIZER", ("SOLVER.MOMENTUM", "SOLVER.NESTEROV"), lambda name: name != "ADAMW"),
+    Part(
         "SOLVER.LR_SCHEDULER_NAME",
         ("SOLVER.STEPS",),
         lambda name: name not in ("WarmupCosineLR", "WarmupStepWithFixedGammaLR"),
     ),
-    _Part("SOLVER.LR_SCHEDULER_NAME", ("SOLVER.GAMMA",), lambda name: name != "WarmupCosineLR"),
-    _Part(
+    Part("SOLVER.LR_SCHEDULER_NAME", ("SOLVER.GAMMA",), lambda name: name != "WarmupCosineLR"),
+    Part(
         "SOLVER.LR_SCHEDULER_NAME",
         ("SOLVER.NUM_DECAYS",),
         lambda name: name not in ("WarmupCosineLR", "WarmupMultiStepLR"),
     ),
-    _Part(
+    Part(
         "SOLVER.LR_SCHEDULER_NAME",
         ("SOLVER.BASE_LR_END",),
         lambda name: name not in ("WarmupMultiStepLR", "WarmupStepWithFixedGammaLR"),
     ),
-    _Part(
+    Part(
         "SOLVER.WARMUP_ITERS",
         ("SOLVER.WARMUP_FACTOR", "SOLVER.WARMUP_METHOD", "SOLVER.RESCALE_INTERVAL"),
     ),
-    _Part(
+    Part(
         "TEST.SLIDING_WINDOW.ENABLED",
         tuple(f"TEST.SLIDING_WINDOW.{key}" for key in ("CANVAS", "SIZE", "STRIDE")),
     ),
-    _Part("TEST.AUG.ENABLED", ("TEST.AUG.MIN_SIZES", "TEST.AUG.FLIP")),
-    _Part("TEST.PRECISE_BN.ENABLED", ("TEST.PRECISE_BN.NUM_ITER",)),
+    Part("TEST.AUG.ENABLED", ("TEST.AUG.MIN_SIZES", "TEST.AUG.FLIP")),
+    Part("TEST.PRECISE_BN.ENABLED", ("TEST.PRECISE_BN.NUM_ITER",)),
 )
 _TRAINING_ONLY = (
-    *("SOLVER.", "DATASETS.TRAIN", "DATALOADER.SAMPLER_TRAIN", "MODEL.FGASEG.POOLING_TRAIN"),
-    *("MODEL.FGASEG.GRADIENT_CHECKPOINTING", "MODEL.CLIP.GRADIENT_CHECKPOINTING"),
-    *("MODEL.FGASEG.LOSS.T2P", "MODEL.FGASEG.LOSS.AUX_WEIGHTS", "MODEL.FGASEG.LOSS.CLASS_BALANCE"),
-    *("MODEL.FGASEG.LOSS.IGNORED_AS_NEGATIVE", "MODEL.FGASEG.LOSS.SAMPLED_CLASSES"),
+    *("SOLVER.", "DATASETS.TRAIN", "DATALOADER.SAMPLER_TRAIN", "MODEL.CLIP.GRADIENT_CHECKPOINTING"),
     *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", "INPUT.MIN_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING"),
     *("INPUT.MAX_SIZE_TRAIN", "INPUT.RANDOM_FLIP", "INPUT.COLOR_AUG_SSD", "INPUT.CROP."),
     *("TEST.EVAL_PERIOD", "TEST.PRECISE_BN.", "CUDNN_BENCHMARK"),
@@ -151,7 +96,8 @@ class Use:
 
     Attributes:
         words: it in words, such as "an evaluation".
-        unused: keys, and beginnings of keys that end in a dot, that it does not read.
+        unused: keys, and beginnings of keys that end in a dot, that it does not read, beside those
+            that a method names as for training only.
     """
 
     words: str
@@ -176,7 +122,7 @@ def without_effect(
     for key in dict.fromkeys(given):
         if key in unread:
             yield key, "nothing here reads it"
-        elif use is not None and _among(key, use.unused):
+        elif use is not None and _among(key, (*use.unused, *chosen_method(cfg).training_only)):
             yield key, f"{use.words} does not read it"
         elif (part := _switched_off(cfg, key)) is not None:
             yield key, f"{part.switch} is {shown(value_of(cfg, part.switch))}"
@@ -189,7 +135,7 @@ def unread_keys(cfg: CfgNode) -> list[str]:
         cfg: complete configuration. Where it names a model of one's own, that may read any key of
             MODEL; keys that somebody added are not judged either.
     """
-    own = any(value_of(cfg, key) not in names for key, names in _OURS.items())
+    own = not all(_is_ours(key, value_of(cfg, key)) for key in _REGISTRIES)
     keys = [key for key, _ in leaves(get_cfg()) if key not in RULES]
     return [key for key in keys if not (own and key.startswith("MODEL."))]
 
@@ -216,12 +162,19 @@ def warn(found: Iterable[tuple[str, str]], cfg: CfgNode, logger: logging.Logger)
         logger.warning("%s %s has no effect: %s", key, value, reason)
 
 
+def _is_ours(key: str, name: str) -> bool:
+    """Whether a name in a registry stands for a class of this package."""
+    registry = _REGISTRIES[key]
+    package = __name__.partition(".")[0]
+    return name in registry and registry.get(name).__module__.startswith(f"{package}.")
+
+
 def _among(key: str, names: Iterable[str]) -> bool:
     return any(key == name or (name.endswith(".") and key.startswith(name)) for name in names)
 
 
-def _switched_off(cfg: CfgNode, key: str) -> _Part | None:
-    for part in _PARTS:
+def _switched_off(cfg: CfgNode, key: str) -> Part | None:
+    for part in (*_PARTS, *parts_of_methods(cfg)):
         if key != part.switch and _among(key, part.keys) and not part.reads(cfg):
             return part
     return None

@@ -1,13 +1,16 @@
-"""Every configuration key that fgaseg_d2 adds to Detectron2, with its default.
+"""The configuration keys that all methods of fgaseg_d2 share, with their defaults.
 
-The defaults are FGAseg with CLIP ViT-B/16 at 384 x 384, plain decoder, fusion by concatenation.
+The keys of one method are in its folder: ``methods/<method>/config.py``. The defaults are FGAseg
+with CLIP ViT-B/16 at 384 x 384, plain decoder, fusion by concatenation.
 """
 
 from detectron2.config import CfgNode as CN
 
+from .methods import METHODS
+
 
 def add_fgaseg_config(cfg: CN) -> None:
-    """Add the keys of fgaseg_d2 to a Detectron2 configuration, in place.
+    """Add the keys of fgaseg_d2, and of all its methods, to a Detectron2 configuration, in place.
 
     Args:
         cfg: usually ``detectron2.config.get_cfg()``; keys that Detectron2 already has are given the
@@ -23,11 +26,16 @@ def add_fgaseg_config(cfg: CN) -> None:
     cfg.MODEL.PIXEL_STD = [68.5005327, 66.6321579, 70.32316305]
     # Accept a checkpoint that fills only a part of the model (the rest keeps its initial values).
     cfg.MODEL.WEIGHTS_PARTIAL = False
+    # How logits become scores: "sigmoid" (each word by itself), "softmax" (the words compete), or
+    # "" for what the method was trained with.
+    cfg.MODEL.SCORES = ""
     _add_clip(cfg)
-    _add_fgaseg(cfg)
+    _add_words(cfg)
     _add_datasets(cfg)
     _add_training(cfg)
     _add_inference(cfg)
+    for method in METHODS.values():
+        method.add_keys(cfg)
 
 
 def _add_datasets(cfg: CN) -> None:
@@ -72,66 +80,15 @@ def _add_clip(cfg: CN) -> None:
     cfg.MODEL.CLIP = clip
 
 
-def _add_fgaseg(cfg: CN) -> None:
-    fgaseg = CN()
+def _add_words(cfg: CN) -> None:
+    cfg.MODEL.WORDS = CN()
     # The words to look for when the input brings none: "cat,dog", a file, or the name of a
     # benchmark or of a registered dataset.
     # Empty: the stuff_classes of the first dataset of DATASETS.TRAIN (training) or TEST.
-    fgaseg.VOCABULARY = ""
+    cfg.MODEL.WORDS.VOCABULARY = ""
     # "single", "imagenet" (80 templates averaged into one embedding), a template of your own with
     # one "{}", or the path of a text file with one template a line.
-    fgaseg.PROMPT_TEMPLATES = "single"
-
-    fgaseg.P2T = CN()
-    fgaseg.P2T.LAYERS = 1  # 0 switches the P2Tformer off
-    fgaseg.P2T.HEADS = 8
-    fgaseg.P2T.GAMMA = 0.1  # initial weight of the pixel-aware text
-    fgaseg.P2T.GAMMA_TRAINABLE = True
-
-    fgaseg.LCS = CN()
-    fgaseg.LCS.ENABLED = True
-    fgaseg.LCS.KERNEL_SIZE = 3  # odd
-    fgaseg.LCS.KERNEL_NORM = True  # softmax over the positions of each channel's kernel
-
-    fgaseg.FUSION = "cat"  # how global and local maps meet: "cat" (concatenate, project) or "add"
-    fgaseg.HIDDEN_DIM = 128  # channels of a class map
-    fgaseg.GUIDANCE_DIM = 128  # channels of the image and text guidance in the aggregation
-    fgaseg.AGGREGATION_LAYERS = 2
-    fgaseg.ATTENTION_HEADS = 4
-    fgaseg.WINDOW_SIZE = 12  # tokens a side of a Swin window
-    # Class attention pools the maps by this much. Training: saves memory; testing: the protocol.
-    fgaseg.POOLING_TRAIN = [2, 2]
-    fgaseg.POOLING_TEST = [1, 1]
-    # Above this many classes each picture keeps its best ones (largest cosine); below it the class
-    # attention is padded to this length with a learned token.
-    fgaseg.MAX_CLASSES = 256
-    # At inference only the classes go on that are among this many best, by the cosine, at some
-    # position: faster with many words, for any weights, but approximate. 0: off.
-    fgaseg.KEEP_CLASSES = 0
-    # Recompute the head's activations in the backward pass: less memory, about a third more time.
-    fgaseg.GRADIENT_CHECKPOINTING = False
-    fgaseg.GUIDANCE_DIMS = [256, 128]  # channels of CLIP's guidance maps at 2h and 4h
-    fgaseg.DECODER_DIMS = [64, 32]  # channels of the decoder at 2h and 4h
-    fgaseg.DECODER_GUIDANCE_DIMS = [32, 16]  # of which come from the guidance maps
-
-    # Early rejection: three auxiliary heads drop classes on the way through the decoder.
-    fgaseg.FAST = CN()
-    fgaseg.FAST.ENABLED = False
-    fgaseg.FAST.KEEP = 16  # best classes a position that survive each rejection
-
-    fgaseg.LOSS = CN()
-    fgaseg.LOSS.MAIN = "bce"  # "bce" or "ce"
-    fgaseg.LOSS.T2P = "bce"  # "bce" or "mse"
-    fgaseg.LOSS.T2P_WEIGHT = 0.02  # 0 leaves the T2P branch out of the model
-    fgaseg.LOSS.AUX_WEIGHTS = [0.2, 1.0, 1.0]  # of the three auxiliary heads, FAST.ENABLED only
-    # "bce": an ignored pixel counts as "none of the classes" (True) or not at all (False).
-    fgaseg.LOSS.IGNORED_AS_NEGATIVE = True
-    # "ce": a pixel's weight is the share of its class in the batch to the power of minus this;
-    # 0.5 brings rare and small things forward, 0 counts all pixels the same.
-    fgaseg.LOSS.CLASS_BALANCE = 0.0
-    # Train each step on the classes in the batch and random others, this many in all. 0: on all.
-    fgaseg.LOSS.SAMPLED_CLASSES = 0
-    cfg.MODEL.FGASEG = fgaseg
+    cfg.MODEL.WORDS.PROMPT_TEMPLATES = "single"
 
 
 def _add_training(cfg: CN) -> None:
@@ -150,7 +107,12 @@ def _add_training(cfg: CN) -> None:
 
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     cfg.SOLVER.BASE_LR = 2e-4
-    cfg.SOLVER.CLIP_MULTIPLIER = 0.01  # CLIP learns at BASE_LR times this
+    # What belongs to these roles learns at BASE_LR times this: CLIP's towers, prompts, all else.
+    cfg.SOLVER.LR_MULTIPLIERS = CN()
+    cfg.SOLVER.LR_MULTIPLIERS.CLIP = 0.01
+    cfg.SOLVER.LR_MULTIPLIERS.PROMPTS = 1.0
+    cfg.SOLVER.LR_MULTIPLIERS.HEAD = 1.0
+    cfg.SOLVER.CLIP_MULTIPLIER = 0.01  # old name of LR_MULTIPLIERS.CLIP
     cfg.SOLVER.WEIGHT_DECAY = 1e-4
     cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0

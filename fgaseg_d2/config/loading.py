@@ -24,7 +24,8 @@ from .bases import ConfigFiles, is_below
 from .checks import check_keys, check_values
 from .effects import Use, warn, without_effect
 from .keys import add_fgaseg_config
-from .values import RULES, leaves
+from .renamed_keys import NEW_NAMES, OLD_NAMES, forget_old_name, put, warn_of_old_name
+from .values import RULES, leaves, value_of
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +193,16 @@ def _merge_opts(cfg: CfgNode, opts: list[Any]) -> list[str]:
 
 
 def _set(cfg: CfgNode, key: str, value: Any) -> None:
+    """Set one key, by its old or its new name, of which the last that is set counts."""
+    _set_one(cfg, key, value)
+    if key in NEW_NAMES:
+        warn_of_old_name(key)
+        put(cfg, NEW_NAMES[key], value_of(cfg, key))
+    elif key in OLD_NAMES:
+        forget_old_name(cfg, key)
+
+
+def _set_one(cfg: CfgNode, key: str, value: Any) -> None:
     """Set one key as ``merge_from_list`` does, kinder to whole numbers and to text."""
     known = dict(leaves(cfg))
     if any(name.startswith(f"{key}.") for name in known):
@@ -261,9 +272,9 @@ def _expand_paths(cfg: CfgNode) -> None:
     cfg.MODEL.CLIP.PRETRAINED = os.path.expanduser(cfg.MODEL.CLIP.PRETRAINED)
     if cfg.MODEL.CLIP.NAME.endswith(".json"):
         cfg.MODEL.CLIP.NAME = os.path.expanduser(cfg.MODEL.CLIP.NAME)
-    if "{}" not in cfg.MODEL.FGASEG.PROMPT_TEMPLATES:
-        templates = os.path.expanduser(cfg.MODEL.FGASEG.PROMPT_TEMPLATES)
-        cfg.MODEL.FGASEG.PROMPT_TEMPLATES = templates
+    for words in (cfg.MODEL.WORDS, cfg.MODEL.FGASEG):
+        if "{}" not in words.PROMPT_TEMPLATES:
+            words.PROMPT_TEMPLATES = os.path.expanduser(words.PROMPT_TEMPLATES)
 
 
 def _check_weights(weights: str) -> None:

@@ -1,4 +1,4 @@
-"""Type and range of every configuration key that is read: the one place that says them."""
+"""Type and range of every configuration key that is read; a method adds those of its own keys."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
-from .rules import FLAG, NAME, TEXT, Rule, either, items, just, number, one_of, such_that, whole
+from .rules import FLAG, NAME, TEXT, Rule, either, items, just, number, one_of, whole
 
 SIDE = whole(1, 2**16)  # pixels
 PAIR = items(SIDE, 2)  # height and width
 SHARES = items(number(above=0, most=1), 2)  # of height and width
-_CHANNELS = whole(1, 2**13)
-_DEPTH = whole(0, 2**8)
-_POSITIVE, _NOT_NEGATIVE = number(above=0), number(0)
-_COUNT, _COUNT_OR_NONE = whole(1), whole(0)
+CHANNELS = whole(1, 2**13)
+DEPTH = whole(0, 2**8)
+POSITIVE, NOT_NEGATIVE = number(above=0), number(0)
+COUNT, COUNT_OR_NONE = whole(1), whole(0)
 _DTYPES = ("float16", "bfloat16")
 _CROPS = ("absolute", "absolute_range", "relative", "relative_range")
 _DATASET = Rule("a name", lambda value: isinstance(value, str) and value != "")
@@ -31,21 +31,19 @@ def _is_expected_result(item: Any) -> bool:
     )
 
 
-def _even_groups(channels: list[int]) -> bool:
-    """Whether GroupNorm can cut each number of channels into groups of about 16."""
-    return all(count % max(1, count // 16) == 0 for count in channels)
-
-
 _MODEL = {
     "META_ARCHITECTURE": NAME,
     "BACKBONE.NAME": NAME,
     "SEM_SEG_HEAD.NAME": NAME,
     "SEM_SEG_HEAD.IGNORE_VALUE": whole(0, 2**16 - 1),
     "PIXEL_MEAN": items(number(), 3),
-    "PIXEL_STD": items(_POSITIVE, 3),
+    "PIXEL_STD": items(POSITIVE, 3),
     "WEIGHTS": TEXT,
     "WEIGHTS_PARTIAL": FLAG,
     "DEVICE": NAME,
+    "SCORES": one_of("", "sigmoid", "softmax"),
+    "WORDS.VOCABULARY": TEXT,
+    "WORDS.PROMPT_TEMPLATES": NAME,
     "CLIP.NAME": NAME,
     "CLIP.PRETRAINED": TEXT,
     "CLIP.DENSE_READING": one_of("fgaseg", "clip", "maskclip", "sclip", "naclip", "clearclip"),
@@ -54,45 +52,9 @@ _MODEL = {
     "CLIP.GUIDANCE_BLOCKS": either(just([]), items(whole(0, 2**8), 2)),
     "CLIP.FINETUNE": one_of("frozen", "prompt", "attention", "full", "scratch"),
     "CLIP.PROMPT_LENGTH": whole(0, 2**10),
-    "CLIP.PROMPT_DEPTH": _DEPTH,
+    "CLIP.PROMPT_DEPTH": DEPTH,
     "CLIP.GRADIENT_CHECKPOINTING": FLAG,
     "CLIP.TEXT_CACHE_SIZE": whole(0, 2**20),  # MiB
-}
-_FGASEG = {
-    "VOCABULARY": TEXT,
-    "PROMPT_TEMPLATES": NAME,
-    "P2T.LAYERS": _DEPTH,
-    "P2T.HEADS": _CHANNELS,
-    "P2T.GAMMA": number(),
-    "P2T.GAMMA_TRAINABLE": FLAG,
-    "LCS.ENABLED": FLAG,
-    "LCS.KERNEL_SIZE": such_that(whole(1, 31), lambda size: size % 2 == 1, "odd"),
-    "LCS.KERNEL_NORM": FLAG,
-    "FUSION": one_of("cat", "add"),
-    "HIDDEN_DIM": _CHANNELS,
-    "GUIDANCE_DIM": _CHANNELS,
-    "AGGREGATION_LAYERS": _DEPTH,
-    "ATTENTION_HEADS": _CHANNELS,
-    "WINDOW_SIZE": whole(2, 2**12),
-    "POOLING_TRAIN": items(whole(1, 2**12), 2),
-    "POOLING_TEST": items(whole(1, 2**12), 2),
-    "MAX_CLASSES": _COUNT,
-    "KEEP_CLASSES": _COUNT_OR_NONE,
-    "GRADIENT_CHECKPOINTING": FLAG,
-    "GUIDANCE_DIMS": items(_CHANNELS, 2),
-    "DECODER_DIMS": such_that(
-        items(_CHANNELS, 2), _even_groups, "which groups of about 16 channels divide"
-    ),
-    "DECODER_GUIDANCE_DIMS": items(_CHANNELS, 2),
-    "FAST.ENABLED": FLAG,
-    "FAST.KEEP": _COUNT,
-    "LOSS.MAIN": one_of("bce", "ce"),
-    "LOSS.T2P": one_of("bce", "mse"),
-    "LOSS.T2P_WEIGHT": _NOT_NEGATIVE,
-    "LOSS.AUX_WEIGHTS": items(_NOT_NEGATIVE, 3),
-    "LOSS.IGNORED_AS_NEGATIVE": FLAG,
-    "LOSS.CLASS_BALANCE": number(0, 10),
-    "LOSS.SAMPLED_CLASSES": _COUNT_OR_NONE,
 }
 _DATASETS = {
     # Which of them a registered dataset may have is said where that is looked up.
@@ -118,42 +80,45 @@ _INPUT = {
 }
 _SOLVER = {
     "OPTIMIZER": NAME,
-    "BASE_LR": _POSITIVE,
-    "BASE_LR_END": _NOT_NEGATIVE,
-    "CLIP_MULTIPLIER": _NOT_NEGATIVE,
-    "BIAS_LR_FACTOR": _NOT_NEGATIVE,
+    "BASE_LR": POSITIVE,
+    "BASE_LR_END": NOT_NEGATIVE,
+    "LR_MULTIPLIERS.CLIP": NOT_NEGATIVE,
+    "LR_MULTIPLIERS.PROMPTS": NOT_NEGATIVE,
+    "LR_MULTIPLIERS.HEAD": NOT_NEGATIVE,
+    "CLIP_MULTIPLIER": NOT_NEGATIVE,
+    "BIAS_LR_FACTOR": NOT_NEGATIVE,
     "MOMENTUM": number(0, 1),
     "NESTEROV": FLAG,
-    "WEIGHT_DECAY": _NOT_NEGATIVE,
-    "WEIGHT_DECAY_NORM": _NOT_NEGATIVE,
-    "WEIGHT_DECAY_EMBED": _NOT_NEGATIVE,
-    "WEIGHT_DECAY_BIAS": either(just(None), _NOT_NEGATIVE),
+    "WEIGHT_DECAY": NOT_NEGATIVE,
+    "WEIGHT_DECAY_NORM": NOT_NEGATIVE,
+    "WEIGHT_DECAY_EMBED": NOT_NEGATIVE,
+    "WEIGHT_DECAY_BIAS": either(just(None), NOT_NEGATIVE),
     "LR_SCHEDULER_NAME": NAME,
-    "MAX_ITER": _COUNT,
-    "STEPS": items(_COUNT),
-    "GAMMA": _POSITIVE,
-    "NUM_DECAYS": _COUNT,
-    "WARMUP_FACTOR": _NOT_NEGATIVE,
-    "WARMUP_ITERS": _COUNT_OR_NONE,
+    "MAX_ITER": COUNT,
+    "STEPS": items(COUNT),
+    "GAMMA": POSITIVE,
+    "NUM_DECAYS": COUNT,
+    "WARMUP_FACTOR": NOT_NEGATIVE,
+    "WARMUP_ITERS": COUNT_OR_NONE,
     "WARMUP_METHOD": one_of("linear", "constant"),
     "RESCALE_INTERVAL": FLAG,
-    "CHECKPOINT_PERIOD": _COUNT,
-    "IMS_PER_BATCH": _COUNT,
-    "ACCUMULATE_STEPS": _COUNT,
-    "REFERENCE_WORLD_SIZE": _COUNT_OR_NONE,
+    "CHECKPOINT_PERIOD": COUNT,
+    "IMS_PER_BATCH": COUNT,
+    "ACCUMULATE_STEPS": COUNT,
+    "REFERENCE_WORLD_SIZE": COUNT_OR_NONE,
     "CLIP_GRADIENTS.ENABLED": FLAG,
     "CLIP_GRADIENTS.CLIP_TYPE": one_of("value", "norm", "full_model"),
-    "CLIP_GRADIENTS.CLIP_VALUE": _POSITIVE,
-    "CLIP_GRADIENTS.NORM_TYPE": either(_POSITIVE, just(math.inf)),
+    "CLIP_GRADIENTS.CLIP_VALUE": POSITIVE,
+    "CLIP_GRADIENTS.NORM_TYPE": either(POSITIVE, just(math.inf)),
     "AMP.ENABLED": FLAG,
     "AMP.DTYPE": one_of(*_DTYPES),
 }
 _TEST = {
-    "EVAL_PERIOD": _COUNT_OR_NONE,
+    "EVAL_PERIOD": COUNT_OR_NONE,
     "EXPECTED_RESULTS": items(Rule("(task, metric, value, tolerance)", _is_expected_result)),
-    "IMS_PER_BATCH": _COUNT,
-    "MAX_VIEWS": _COUNT,
-    "MAX_PICTURES": _COUNT_OR_NONE,
+    "IMS_PER_BATCH": COUNT,
+    "MAX_VIEWS": COUNT,
+    "MAX_PICTURES": COUNT_OR_NONE,
     "SLIDING_WINDOW.ENABLED": FLAG,
     "SLIDING_WINDOW.CANVAS": PAIR,
     "SLIDING_WINDOW.SIZE": PAIR,
@@ -167,13 +132,12 @@ _TEST = {
     "SAVE_PREDICTIONS": FLAG,
     "AMP_DTYPE": one_of("", *_DTYPES),
     "PRECISE_BN.ENABLED": FLAG,
-    "PRECISE_BN.NUM_ITER": _COUNT,
+    "PRECISE_BN.NUM_ITER": COUNT,
 }
 RULES: dict[str, Rule] = {
     f"{prefix}{name}": rule
     for prefix, rules in {
         "MODEL.": _MODEL,
-        "MODEL.FGASEG.": _FGASEG,
         "DATASETS.": _DATASETS,
         "INPUT.": _INPUT,
         "SOLVER.": _SOLVER,

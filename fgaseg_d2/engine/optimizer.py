@@ -1,7 +1,7 @@
 """Parameter groups by what a parameter belongs to, never by what it is called."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
+from ..config.renamed_keys import setting
 from ..wording import shown
 
 _NORMS = (
@@ -32,7 +33,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     Args:
         cfg: SOLVER is used. SOLVER.CLIP_GRADIENTS.CLIP_TYPE takes Detectron2's "value" and "norm"
             (each parameter by itself) and "full_model" (norm of all gradients together).
-        model: has ``clip_parameters()``, whose parameters learn at CLIP_MULTIPLIER times BASE_LR.
+        model: see :func:`parameter_groups`.
 
     Raises:
         ValueError: unknown optimiser, or no parameter trains.
@@ -61,8 +62,10 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     """Sort the parameters that train into groups of one learning rate and weight decay each.
 
     Args:
-        cfg: SOLVER.BASE_LR, CLIP_MULTIPLIER, BIAS_LR_FACTOR and the four WEIGHT_DECAY keys.
-        model: has ``clip_parameters()``.
+        cfg: SOLVER.BASE_LR, LR_MULTIPLIERS, BIAS_LR_FACTOR and the four WEIGHT_DECAY keys.
+        model: its `parameter_roles()`, where it has them, say which parameters have which of
+            LR_MULTIPLIERS; all others have that of HEAD. A model with `clip_parameters()` alone has
+            the one role.
 
     Returns:
         Groups for a torch optimiser; every parameter that requires a gradient is in exactly one.
@@ -70,13 +73,11 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     Raises:
         ValueError: no parameter requires a gradient.
     """
-    # torch types every attribute of a module as "Tensor | Module".
-    in_clip = {id(parameter) for parameter in model.clip_parameters()}  # type: ignore[operator]
+    factors = _factors(cfg, model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for module, name, parameter in _trained_parameters(model):
         rate, decay = cfg.SOLVER.BASE_LR, _weight_decay(cfg, module, name)
-        if id(parameter) in in_clip:
-            rate *= cfg.SOLVER.CLIP_MULTIPLIER
+        rate *= factors.get(id(parameter), cfg.SOLVER.LR_MULTIPLIERS.HEAD)
         if name == "bias":
             rate *= cfg.SOLVER.BIAS_LR_FACTOR
         groups[rate, decay].append(parameter)
@@ -89,6 +90,27 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
         {"params": parameters, "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+def _factors(cfg: CfgNode, model: nn.Module) -> dict[int, float]:
+    """The factor on the learning rate of each parameter that has a role, by its id."""
+    found: dict[int, float] = {}
+    for role, parameters in _roles(model).items():
+        key = role.upper()
+        if key not in cfg.SOLVER.LR_MULTIPLIERS:
+            raise ValueError(
+                "expected a key in SOLVER.LR_MULTIPLIERS for each role of parameters, got none "
+                f"for {shown(role)}; add cfg.SOLVER.LR_MULTIPLIERS.{key} = 1.0, the base rate"
+            )
+        factor = setting(cfg, f"SOLVER.LR_MULTIPLIERS.{key}")
+        found |= {id(parameter): factor for parameter in parameters}
+    return found
+
+
+def _roles(model: Any) -> dict[str, Iterable[nn.Parameter]]:
+    if hasattr(model, "parameter_roles"):
+        return model.parameter_roles()
+    return {"clip": model.clip_parameters()} if hasattr(model, "clip_parameters") else {}
 
 
 def _trained_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:

@@ -9,21 +9,22 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from ..config.values import value_of
+from ..config.methods import chosen_method
+from ..config.renamed_keys import NEW_NAMES, setting
 from ..wording import few, shown
 
 # The optimiser's state brings its rates, the weights replace their initial values.
 _KEPT = (
-    *("SOLVER.BASE_LR", "SOLVER.CLIP_MULTIPLIER", "SOLVER.BIAS_LR_FACTOR", "SOLVER.WEIGHT_DECAY"),
+    *("SOLVER.BASE_LR", "SOLVER.LR_MULTIPLIERS.CLIP", "SOLVER.LR_MULTIPLIERS.PROMPTS"),
+    *("SOLVER.LR_MULTIPLIERS.HEAD", "SOLVER.BIAS_LR_FACTOR", "SOLVER.WEIGHT_DECAY"),
     *("SOLVER.WEIGHT_DECAY_NORM", "SOLVER.WEIGHT_DECAY_EMBED", "SOLVER.WEIGHT_DECAY_BIAS"),
     *("SOLVER.MOMENTUM", "SOLVER.NESTEROV", "MODEL.CLIP.PRETRAINED", "MODEL.CLIP.LOGIT_SCALE"),
-    "MODEL.FGASEG.P2T.GAMMA",
 )
 # Decide which parameters share a group of the optimiser.
-_GROUPING = ("SOLVER.OPTIMIZER", "MODEL.CLIP.FINETUNE", "MODEL.FGASEG.P2T.GAMMA_TRAINABLE")
+_GROUPING = ("SOLVER.OPTIMIZER", "MODEL.CLIP.FINETUNE")
 # Names in a group of the optimiser, and where their values come from.
 _SOURCES = {
-    "initial_lr": "SOLVER.BASE_LR, CLIP_MULTIPLIER or BIAS_LR_FACTOR",
+    "initial_lr": "SOLVER.BASE_LR, LR_MULTIPLIERS or BIAS_LR_FACTOR",
     "weight_decay": "SOLVER.WEIGHT_DECAY",
     "momentum": "SOLVER.MOMENTUM",
     "nesterov": "SOLVER.NESTEROV",
@@ -32,7 +33,9 @@ _SOURCES = {
 
 def kept_settings(cfg: CfgNode) -> dict[str, Any]:
     """The values that a checkpoint keeps, by key, as plain types."""
-    return {key: value_of(cfg, key) for key in (*_KEPT, *_GROUPING)}
+    method = chosen_method(cfg)
+    keys = (*_KEPT, *method.kept, *_GROUPING, *method.grouping)
+    return {key: setting(cfg, key) for key in keys}
 
 
 def warn_of_kept(
@@ -85,9 +88,10 @@ def check_groups(
 
 
 def _of_settings(cfg: CfgNode, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    kept = {NEW_NAMES.get(key, key): value for key, value in settings.items()}
     for key, now in kept_settings(cfg).items():
-        if key in settings and settings[key] != now:
-            yield key, now, settings[key]
+        if key in kept and kept[key] != now:
+            yield key, now, kept[key]
 
 
 def _of_groups(

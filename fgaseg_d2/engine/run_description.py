@@ -2,12 +2,14 @@
 
 import hashlib
 import os
-from functools import reduce
 from typing import Any
 
 from detectron2.config import CfgNode
 
-# The settings behind the published figures of CAT-Seg and FGAseg.
+from ..config.methods import chosen_method
+from ..config.renamed_keys import setting
+
+# The settings behind the published figures of this family, beside those that a method names.
 _PUBLISHED = {
     "TEST.SLIDING_WINDOW.ENABLED": True,
     "TEST.SLIDING_WINDOW.CANVAS": [640, 640],
@@ -16,10 +18,7 @@ _PUBLISHED = {
     "TEST.AUG.ENABLED": False,
     "INPUT.MIN_SIZE_TEST": 640,
     "INPUT.MAX_SIZE_TEST": 2560,
-    "MODEL.SEM_SEG_HEAD.NAME": "FGASegHead",
-    "MODEL.CLIP.DENSE_READING": "fgaseg",
-    "MODEL.FGASEG.POOLING_TEST": [1, 1],
-    "MODEL.FGASEG.PROMPT_TEMPLATES": "single",
+    "MODEL.WORDS.PROMPT_TEMPLATES": "single",
 }
 # What changes neither the model nor what it is shown.
 _WITHOUT_EFFECT = ("DATASETS", "DATALOADER", "SOLVER", "OUTPUT_DIR", "SEED", "VERSION")
@@ -43,7 +42,7 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
         "protocol": _protocol(cfg),
         "deviations": [
             f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
-            for key, wanted in _PUBLISHED.items()
+            for key, wanted in {**_PUBLISHED, **chosen_method(cfg).published}.items()
             if _value(cfg, key) != wanted and not _moot(cfg, key)
         ]
         + [
@@ -72,7 +71,7 @@ def _protocol(cfg: CfgNode) -> str:
     parts = [
         f"short side {short}, at most {longest}" if short else "pictures at their own size",
         looks,
-        f"pooling {_by(cfg.MODEL.FGASEG.POOLING_TEST)}",
+        *(f"{name} {_by(_value(cfg, key))}" for name, key in chosen_method(cfg).protocol.items()),
     ]
     if cfg.TEST.AUG.ENABLED:
         mirrored = " and mirrored" if cfg.TEST.AUG.FLIP else ""
@@ -98,7 +97,7 @@ def _moot(cfg: CfgNode, key: str) -> bool:
 
 
 def _value(cfg: CfgNode, key: str) -> Any:
-    value = reduce(lambda node, part: node[part], key.split("."), cfg)
+    value = setting(cfg, key)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -46,6 +46,6 @@ def words_of(item: Sample, default: Vocabulary | None) -> Vocabulary:
     if words is None:
         raise ValueError(
             'expected words to look for, got none; put a "vocabulary" into the input, set '
-            "MODEL.FGASEG.VOCABULARY, or name a dataset with stuff_classes in DATASETS."
+            "MODEL.WORDS.VOCABULARY, or name a dataset with stuff_classes in DATASETS."
         )
     return Vocabulary.coerce(words)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.checks import check_config
+from ..config.renamed_keys import setting
 from ..vocabulary import Vocabulary
-from .inference.class_scores import ScoreFunction, reduce_entries
+from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entries
 from .inference.label_maps import requested_output
 from .inference.protocols import Size, ViewProtocol, make_protocol
 from .precision import amp_dtype, autocast
@@ -93,10 +94,15 @@ class OpenVocabSegmentor(nn.Module):
         self.score_function = score_function
 
     @classmethod
-    def shared_arguments(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The arguments of the base class from a configuration, for a method's `from_config`."""
+    def shared_arguments(cls, cfg: CfgNode, scores: str = "sigmoid") -> dict[str, Any]:
+        """The arguments of the base class from a configuration, for a method's `from_config`.
+
+        Args:
+            cfg: complete configuration.
+            scores: what MODEL.SCORES "" stands for.
+        """
         check_config(cfg)
-        window, words = cfg.TEST.SLIDING_WINDOW, cfg.MODEL.FGASEG.VOCABULARY
+        window, words = cfg.TEST.SLIDING_WINDOW, setting(cfg, "MODEL.WORDS.VOCABULARY")
         # One CLIP, whose two towers are shared out.
         with shared_clip():
             backbone, text_encoder = build_backbone(cfg), CLIPTextEncoder(cfg)
@@ -112,6 +118,7 @@ class OpenVocabSegmentor(nn.Module):
             if window.ENABLED
             else None,
             "max_views": cfg.TEST.MAX_VIEWS,
+            "score_function": SCORE_FUNCTIONS[cfg.MODEL.SCORES or scores],
             "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
         }
 

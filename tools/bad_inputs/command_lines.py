@@ -28,7 +28,7 @@ _OPTS = (
     "MODEL.META_ARCHITECTURE FGASegg",
     "MODEL.CLIP.NAME none",
     "MODEL.CLIP.PRETRAINED openai",
-    "MODEL.FGASEG.VOCABULARY cat,,",
+    "MODEL.WORDS.VOCABULARY cat,,",
     "MODEL",
     "--x y",
     "OUTPUT_DIR /dev/null",

@@ -270,7 +270,7 @@ def wrong_arguments(draw: Draw) -> Case:
             *(["model.weights", ""], ["MODEL.CLIP", {}], [odd_value(rng), odd_value(rng)]),
             *(["MODEL.WEIGHTS", Path("none.pth")], ["INPUT.MIN_SIZE_TEST", odd_value(rng)]),
             *(["MODEL.DEVICE", odd_value(rng)], ["OUTPUT_DIR", Path("x")], ["\0", "x"]),
-            *(["MODEL.CLIP.NAME", "a" * 5000], ["MODEL.FGASEG.VOCABULARY", "x" * 5000]),
+            *(["MODEL.CLIP.NAME", "a" * 5000], ["MODEL.WORDS.VOCABULARY", "x" * 5000]),
         )
     )
     return Case(str(opts)[:100], partial(use, material, material.config, tuple(opts)))

@@ -48,7 +48,7 @@ def _program(material: Material, arguments: tuple[str, ...]) -> int:
     """Evaluate or train on it, through the program."""
     key = "DATASETS.TEST" if "--eval-only" in arguments else "DATASETS.TRAIN"
     other = "DATASETS.TRAIN" if "--eval-only" in arguments else "DATASETS.TEST"
-    opts = [key, f"('{_NAME}',)", other, "()", "MODEL.FGASEG.VOCABULARY", ""]
+    opts = [key, f"('{_NAME}',)", other, "()", "MODEL.WORDS.VOCABULARY", ""]
     return command("train_net", ["--config-file", material.config, *arguments, *opts])
 
 

@@ -11,7 +11,6 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from ...modeling.inference.class_scores import softmax_scores
 from ...modeling.losses.pixel import CrossEntropy
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -40,11 +39,10 @@ class DenseCLIP(OpenVocabSegmentor):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        shared = cls.shared_arguments(cfg)
+        shared = cls.shared_arguments(cfg, "softmax")
         return shared | {
             "sem_seg_head": DenseCLIPHead(cfg, shared["backbone"].output_shape()),
             "loss": CrossEntropy(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE),
-            "score_function": softmax_scores,
         }
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_sem_seg_head
 from torch import Tensor, nn
 
-from ...modeling.inference.class_scores import SCORE_FUNCTIONS
 from ...modeling.losses.labels import sample_classes
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -54,8 +53,8 @@ class FGASeg(OpenVocabSegmentor):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        shared = cls.shared_arguments(cfg)
         loss = cfg.MODEL.FGASEG.LOSS
+        shared = cls.shared_arguments(cfg, "softmax" if loss.MAIN == "ce" else "sigmoid")
         return shared | {
             "sem_seg_head": build_sem_seg_head(cfg, shared["backbone"].output_shape()),
             "criterion": FGASegCriterion(
@@ -69,7 +68,6 @@ class FGASeg(OpenVocabSegmentor):
             ),
             "sampled_classes": loss.SAMPLED_CLASSES,
             "max_classes": cfg.MODEL.FGASEG.MAX_CLASSES,
-            "score_function": SCORE_FUNCTIONS["softmax" if loss.MAIN == "ce" else "sigmoid"],
         }
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:

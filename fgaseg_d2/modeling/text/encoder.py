@@ -14,6 +14,7 @@ from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config.renamed_keys import setting
 from ..layers.recording import without_recording
 from ..towers.base import check_training_mode
 from ..towers.clip_vit import train_blocks
@@ -92,7 +93,7 @@ class CLIPTextEncoder(nn.Module):
         return {
             "clip": load_clip(clip_cfg.NAME, pretrained),
             "tokenizer": build_tokenizer(clip_cfg.NAME),
-            "templates": resolve_templates(cfg.MODEL.FGASEG.PROMPT_TEMPLATES),
+            "templates": resolve_templates(setting(cfg, "MODEL.WORDS.PROMPT_TEMPLATES")),
             "disk_cache": TextCache(clip_cfg.TEXT_CACHE_SIZE * 2**20)
             if clip_cfg.TEXT_CACHE_SIZE
             else None,

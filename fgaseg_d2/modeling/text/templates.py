@@ -10,7 +10,7 @@ SINGLE = ("A photo of a {} in the scene",)
 
 
 def resolve_templates(value: str) -> tuple[str, ...]:
-    """Turn the configuration's MODEL.FGASEG.PROMPT_TEMPLATES into templates.
+    """Turn the configuration's MODEL.WORDS.PROMPT_TEMPLATES into templates.
 
     Args:
         value: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path of
@@ -33,7 +33,7 @@ def resolve_templates(value: str) -> tuple[str, ...]:
         path = home_path(value)
         if not is_file(path):
             raise FileNotFoundError(
-                "expected MODEL.FGASEG.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
+                "expected MODEL.WORDS.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
                 f"with '{{}}' or a text file, got {shown(value)}, which is none of them."
             )
         lines = _lines(path)
