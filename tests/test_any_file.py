@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from detectron2.data import build_detection_test_loader
 from detectron2.evaluation import SemSegEvaluator
+from parity.golden import read_golden
+from parity.manifest import read_manifest
 from PIL import Image
 
 from fgaseg_d2 import Vocabulary
@@ -22,8 +24,6 @@ from fgaseg_d2.engine import testing
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.io.files import read_image
-from fgaseg_d2.parity.golden import read_golden
-from fgaseg_d2.parity.manifest import read_manifest
 from tests import datasets
 from tests.conftest import config, tool
 from tests.engine.test_testing import KnowingTrainer, Painter, evaluation_config

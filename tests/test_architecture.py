@@ -44,8 +44,6 @@ ALLOWED = {
 }
 # Parts whose files name neither torch nor Detectron2.
 CHEAP = ("io", "wording", "vocabulary", "storybook")
-# Programs of those who develop, which the package carries but nothing in it imports.
-LABS = ("parity", "speed", "studies")
 
 
 def name_of(path: Path) -> str:
@@ -133,19 +131,9 @@ def test_a_part_imports_only_those_below_it(part):
     ] == []
 
 
-def test_nothing_in_the_package_imports_the_labs():
-    labs = {f"fgaseg_d2.{lab}" for lab in LABS}
-    assert [
-        f"{name_of(path)} imports {name}"
-        for path in FILES
-        for name in imports(path)
-        if within(name, labs) and not within(name_of(path), labs)
-    ] == []
-
-
 def test_every_folder_of_the_package_has_its_line():
     parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
-    listed = {part.partition(".")[0] for part in ALLOWED} | set(LABS)
+    listed = {part.partition(".")[0] for part in ALLOWED}
     assert {part for part in parts - listed if not part.startswith("_")} == set()
 
 
@@ -257,3 +245,16 @@ def test_files_and_functions_stay_short():
                     f"{name_of(path)}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
                 )
     assert long == []
+
+
+def test_a_wheel_holds_what_users_need_and_no_lab():
+    """What those who develop work with lies beside their programs, and nothing here imports it."""
+    labs = {path.name for path in (ROOT / "tools").iterdir() if (path / "__init__.py").is_file()}
+    assert {"bad_inputs", "parity", "speed", "studies"} <= labs
+    assert not labs & {path.name for path in PACKAGE.iterdir()}
+    assert [
+        f"{name_of(path)} imports {name}"
+        for path in FILES
+        for name in imports(path)
+        if name.partition(".")[0] in labs | {"tools"}
+    ] == []

@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 from PIL import Image
+from speed import clock, stages, workloads
 
-from fgaseg_d2.speed import clock, stages, workloads
 from tests.conftest import build_small, tool
 
 benchmark = tool("benchmark")

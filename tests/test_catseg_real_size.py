@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from parity.golden import drawn_image, drawn_state, read_golden
 from PIL import Image
 
 from fgaseg_d2.io.files import write_image
-from fgaseg_d2.parity.golden import drawn_image, drawn_state, read_golden
 from tests.conftest import GOLDEN, ROOT
 from tests.demo_tools import in_process
 from tests.servers import serving

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from parity import compare, golden, manifest, measure
+from parity.settings import translate
 
 from fgaseg_d2.config.loading import load_config
-from fgaseg_d2.parity import compare, golden, manifest, measure
-from fgaseg_d2.parity.settings import translate
 from tests.conftest import GOLDEN, build_small, tool
 
 

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from parity.manifest import read_manifest
+from studies.definition import load_study
+from studies.settings import read_settings
 
 from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.data.preparation.context_json import ContextJson
@@ -12,10 +15,7 @@ from fgaseg_d2.io.json_files import parse_json
 from fgaseg_d2.io.nesting import MAX_DEPTH, check_depth
 from fgaseg_d2.io.yaml_files import parse_yaml, read_yaml
 from fgaseg_d2.modeling.towers.loading import load_clip
-from fgaseg_d2.parity.manifest import read_manifest
 from fgaseg_d2.storybook.dataset import INFO_NAME, Settings
-from fgaseg_d2.studies.definition import load_study
-from fgaseg_d2.studies.settings import read_settings
 from fgaseg_d2.wording import in_one_line, shown
 from tests.conftest import ROOT
 

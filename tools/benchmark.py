@@ -110,10 +110,10 @@ def benchmark(options: argparse.Namespace) -> None:
         OSError: a file cannot be written.
     """
     import torch
+    from speed import report
 
     from fgaseg_d2.config.loading import load_config
     from fgaseg_d2.io.files import write_json
-    from fgaseg_d2.speed import report
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -152,7 +152,7 @@ def _measure(
     classes: int,
     folder: Path,
 ) -> Any:
-    from fgaseg_d2.speed import clock, report, stages, workloads
+    from speed import clock, report, stages, workloads
 
     bench = workloads.Bench(
         options.config_file,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from command_line import Parser, path, run_command, say
 
 if TYPE_CHECKING:
-    from fgaseg_d2.parity.compare import Comparison
+    from parity.compare import Comparison
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,7 +86,7 @@ def check(folder: Path, only: str = "*") -> bool:
 
 
 def _rows(path: Path) -> Iterator["Comparison"]:
-    from fgaseg_d2.parity import golden, manifest, measure, settings
+    from parity import golden, manifest, measure, settings
 
     if path.suffix == ".json":
         yield manifest.compare_manifest(manifest.read_manifest(path))

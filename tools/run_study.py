@@ -86,10 +86,10 @@ def run_studies(options: argparse.Namespace) -> int:
         ValueError, OSError: something that a user can mend.
     """
     import filelock
+    from studies import command
 
     from fgaseg_d2.io.file_errors import writing
     from fgaseg_d2.io.files import prepare_folder
-    from fgaseg_d2.studies import command
 
     # Whoever ends this program ends what it has started.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -108,7 +108,7 @@ def run_studies(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Any:
-    from fgaseg_d2.studies.command import Request
+    from studies.command import Request
 
     values = vars(options) | {"seeds": list(dict.fromkeys(options.seeds))}
     return Request(**values)

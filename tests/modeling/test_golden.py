@@ -1,9 +1,9 @@
 """Agreement with the authors' code at the real ViT-B/16 size."""
 
 import pytest
+from parity.golden import read_golden
+from parity.measure import measure
 
-from fgaseg_d2.parity.golden import read_golden
-from fgaseg_d2.parity.measure import measure
 from tests.conftest import GOLDEN
 
 FILES = sorted(GOLDEN.glob("*.npz"), key=lambda path: ("train" in path.stem, path))

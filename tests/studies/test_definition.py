@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from studies.definition import load_study, study_names
+from studies.plan import Planner, _words
+from studies.settings import Settings
 
 from fgaseg_d2.config.loading import load_config
-from fgaseg_d2.studies.definition import load_study, study_names
-from fgaseg_d2.studies.plan import Planner, _words
-from fgaseg_d2.studies.settings import Settings
 from tests.conftest import ROOT
 
 NAMES = (

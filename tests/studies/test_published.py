@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from fgaseg_d2.studies import table
-from fgaseg_d2.studies.definition import load_study, study_names
+from studies import table
+from studies.definition import load_study, study_names
 
 FOLDER = Path(__file__).parents[2] / "docs/studies"
 DOCUMENTS = sorted(FOLDER.glob("*.json"))

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from studies import plan
+from studies.definition import Row, Study
+from studies.jobs import Jobs, make_slots
+from studies.plan import Planner
+from studies.settings import Settings, read_settings, settle, write_clip, write_settings
 
-from fgaseg_d2.studies import plan
-from fgaseg_d2.studies.definition import Row, Study
-from fgaseg_d2.studies.jobs import Jobs, make_slots
-from fgaseg_d2.studies.plan import Planner
-from fgaseg_d2.studies.settings import Settings, read_settings, settle, write_clip, write_settings
 from tests.conftest import ROOT, build_small, config
 
 SMALL = ROOT / "tests" / "data" / "small.yaml"

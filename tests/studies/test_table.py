@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-
-from fgaseg_d2.studies import table
-from fgaseg_d2.studies.plot import plot
-from fgaseg_d2.studies.statistics import paired_difference, spread
+from studies import table
+from studies.plot import plot
+from studies.statistics import paired_difference, spread
 
 
 def test_means_and_deviations_are_numpys():

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io.regular_files import require_file
+from fgaseg_d2.io.regular_files import require_file
 
 CELL = 32  # the targets of a training step are square cells of this many pixels ...
 CELLS = 12  # ... and where that does not divide the picture, this many a side

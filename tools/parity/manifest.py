@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint.catseg import is_catseg
-from ..checkpoint.parameter_names import from_reference
-from ..io.json_files import read_json
-from ..io.regular_files import require_file
+from fgaseg_d2.checkpoint.catseg import is_catseg
+from fgaseg_d2.checkpoint.parameter_names import from_reference
+from fgaseg_d2.io.json_files import read_json
+from fgaseg_d2.io.regular_files import require_file
+
 from .compare import Comparison
 from .measure import reference_shapes
 from .settings import Settings, translate

@@ -13,16 +13,17 @@ import torch
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 
-from ..checkpoint.catseg import is_added
-from ..checkpoint.checkpointer import FGASegCheckpointer
-from ..checkpoint.files import write_checkpoint
-from ..checkpoint.parameter_names import from_reference, to_reference
-from ..config.checks import check_names
-from ..config.loading import load_config
-from ..methods.fgaseg.head import best_classes
-from ..modeling.inference.protocols import Whole
-from ..modeling.stages import StageRecorder
-from ..vocabulary import Vocabulary
+from fgaseg_d2.checkpoint.catseg import is_added
+from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.checkpoint.files import write_checkpoint
+from fgaseg_d2.checkpoint.parameter_names import from_reference, to_reference
+from fgaseg_d2.config.checks import check_names
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.methods.fgaseg.head import best_classes
+from fgaseg_d2.modeling.inference.protocols import Whole
+from fgaseg_d2.modeling.stages import StageRecorder
+from fgaseg_d2.vocabulary import Vocabulary
+
 from . import compare
 from .compare import REJECTED, Comparison
 from .golden import Golden, drawn_image, drawn_state, drawn_targets

@@ -11,8 +11,8 @@ import detectron2
 import torch
 
 import fgaseg_d2
+from fgaseg_d2.io.files import atomic_path
 
-from ..io.files import atomic_path
 from .clock import Measurement
 
 _COLUMNS = (

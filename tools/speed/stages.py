@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import torch
 
-from ..modeling.segmentor import OpenVocabSegmentor
-from ..modeling.stages import StageRecorder
+from fgaseg_d2.modeling.segmentor import OpenVocabSegmentor
+from fgaseg_d2.modeling.stages import StageRecorder
+
 from .clock import wait
 
 

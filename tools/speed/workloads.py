@@ -15,13 +15,14 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 from detectron2.evaluation import inference_on_dataset
 
-from ..config.loading import load_config
-from ..engine.optimizer import build_optimizer
-from ..engine.trainer import FGASegTrainer
-from ..io.files import write_image
-from ..predict.predictor import OpenVocabPredictor
-from ..vocabulary import Vocabulary
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.engine.optimizer import build_optimizer
+from fgaseg_d2.engine.trainer import FGASegTrainer
+from fgaseg_d2.io.files import write_image
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
+from fgaseg_d2.vocabulary import Vocabulary
 
+_TOOLS = Path(__file__).resolve().parent.parent
 _DATASET = "speed_measurement"
 
 # What differs from the configuration, by name.
@@ -145,7 +146,8 @@ class Bench:
     def startup(self, classes: int) -> Callable[[], object]:
         """A new process until its predictor is ready, with random weights; no word is looked at."""
         code = (
-            "from fgaseg_d2.speed.workloads import predictor; "
+            f"import sys; sys.path.insert(0, {str(_TOOLS)!r}); "
+            "from speed.workloads import predictor; "
             f"predictor({self.config!r}, {self.opts!r}, {self.device!r})"
         )
         return lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

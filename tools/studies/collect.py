@@ -10,10 +10,11 @@ from typing import Any
 
 from detectron2.config import get_cfg
 
-from ..config.keys import add_fgaseg_config
-from ..config.values import leaves
-from ..io.json_files import parse_json, read_json
-from ..wording import shown
+from fgaseg_d2.config.keys import add_fgaseg_config
+from fgaseg_d2.config.values import leaves
+from fgaseg_d2.io.json_files import parse_json, read_json
+from fgaseg_d2.wording import shown
+
 from .definition import COSTS, Study
 from .plan import DONE, FAILED, Planner, Run, Step, check
 from .statistics import Spread, paired_difference, spread

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config.loading import load_config
-from ..data.datasets.folders import register_configured
-from ..data.labels import dataset_records
-from ..io.files import atomic_path, write_json
-from ..wording import shown
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.data.datasets.folders import register_configured
+from fgaseg_d2.data.labels import dataset_records
+from fgaseg_d2.io.files import atomic_path, write_json
+from fgaseg_d2.wording import shown
+
 from . import plot, table
 from .collect import collect, states
 from .definition import Study, load_study, study_names
@@ -28,7 +29,7 @@ class Request:
         studies: names or files; "all" for all that come with the package.
         seeds: each 0 or more.
         output: folder of all results.
-        weights, iterations, scenes, opts: see :func:`fgaseg_d2.studies.settings.settle`; opts are
+        weights, iterations, scenes, opts: see :func:`studies.settings.settle`; opts are
             keys and values in turn.
         only: names of rows; empty for all.
         jobs: runs at once; None lets the machine decide.
@@ -112,7 +113,7 @@ def write(study: Study, planner: Planner, seeds: Iterable[int]) -> dict[str, Any
         The document.
 
     Raises:
-        ValueError, OSError: see :func:`fgaseg_d2.studies.collect.collect`.
+        ValueError, OSError: see :func:`studies.collect.collect`.
     """
     document = collect(study, planner, seeds)
     target = planner.output / study.name

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config.loading import config_folder, find_config
-from ..io.regular_files import home_path, is_file
-from ..io.yaml_files import read_yaml
-from ..wording import shown
+from fgaseg_d2.config.loading import config_folder, find_config
+from fgaseg_d2.io.regular_files import home_path, is_file
+from fgaseg_d2.io.yaml_files import read_yaml
+from fgaseg_d2.wording import shown
 
 # Figures of a run: what a table calls them -> "test set/figure" of the evaluation.
 FIGURES = {

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from speed.report import machine, versions
 
-from ..checkpoint.files import read_checkpoint, write_checkpoint
-from ..io.file_errors import writing
-from ..io.files import prepare_folder, write_json
-from ..speed.report import machine, versions
+from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
+from fgaseg_d2.io.file_errors import writing
+from fgaseg_d2.io.files import prepare_folder, write_json
+
 from .plan import DONE, FAILED, Run, Step, claim
 
 # glibc returns large tensors to the system after every use, which costs a third of the time.

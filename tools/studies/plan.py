@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.loading import load_config
-from ..config.values import leaves
-from ..io.files import write_json
-from ..io.json_files import read_json
-from ..wording import shown
+from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.config.values import leaves
+from fgaseg_d2.io.files import write_json
+from fgaseg_d2.io.json_files import read_json
+from fgaseg_d2.wording import shown
+
 from .definition import Row, Study
 from .settings import CLIP, RUNS, Settings
 

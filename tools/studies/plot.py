@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..io.files import atomic_path
+from fgaseg_d2.io.files import atomic_path
 
 _TITLES = {
     "seconds_per_picture": "test, seconds a picture",
@@ -20,7 +20,7 @@ def plot(document: Mapping[str, Any], path: Path) -> None:
     """Draw a study: each seed as a point, the mean as a bar, the default row's mean as a line.
 
     Args:
-        document: of :func:`fgaseg_d2.studies.collect.collect`.
+        document: of :func:`studies.collect.collect`.
         path: of the picture (.png).
 
     Raises:

@@ -12,13 +12,13 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-from ..checkpoint.checkpointer import recognise
-from ..checkpoint.files import BUNDLED, locate_checkpoint, read_checkpoint, write_checkpoint
-from ..checkpoint.weight_checks import check_values
-from ..config.checks import check_names
-from ..io.files import write_json
-from ..io.json_files import read_json
-from ..wording import shown
+from fgaseg_d2.checkpoint.checkpointer import recognise
+from fgaseg_d2.checkpoint.files import BUNDLED, locate_checkpoint, read_checkpoint, write_checkpoint
+from fgaseg_d2.checkpoint.weight_checks import check_values
+from fgaseg_d2.config.checks import check_names
+from fgaseg_d2.io.files import write_json
+from fgaseg_d2.io.json_files import read_json
+from fgaseg_d2.wording import shown
 
 BUNDLED_MODEL = f"{BUNDLED}storybook_vit8.safetensors"
 RUNS, CLIP, _SETTINGS = "runs", "clip.pth", "settings.json"

@@ -17,7 +17,7 @@ def page(document: Mapping[str, Any]) -> str:
     """Write the page of a study.
 
     Args:
-        document: of :func:`fgaseg_d2.studies.collect.collect`.
+        document: of :func:`studies.collect.collect`.
     """
     table = f" (the paper's Table {document['table']})" if document["table"] else ""
     parts = [
