@@ -14,7 +14,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
 from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
-from fgaseg_d2.checkpoint.parameter_names import from_reference, is_reference, to_reference
+from fgaseg_d2.methods.fgaseg.parameter_names import from_reference, is_reference, to_reference
 from tests.conftest import GOLDEN, build, build_small
 
 

@@ -11,9 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from fgaseg_d2.checkpoint import formats as checkpoint_formats
+from fgaseg_d2.checkpoint import file_kinds
 from fgaseg_d2.checkpoint.files import read_checkpoint
-from fgaseg_d2.checkpoint.formats import UnreadableFileError, file_format, read_file
+from fgaseg_d2.checkpoint.file_kinds import UnreadableFileError, file_format, read_file
 from fgaseg_d2.checkpoint.torchscript import read_torchscript
 
 STATE = {
@@ -171,7 +171,7 @@ def test_descriptions_have_a_bound(kind, tmp_path, monkeypatch):
     path = tmp_path / "model.pth"
     path.write_bytes(written(kind, content))
     assert accepts_or_says(read_checkpoint, path)
-    monkeypatch.setattr(checkpoint_formats, bound, 10_000)
+    monkeypatch.setattr(file_kinds, bound, 10_000)
     with pytest.raises(ValueError, match="10,000 bytes|damaged"):
         read_checkpoint(str(path))
 

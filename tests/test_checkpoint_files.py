@@ -5,7 +5,7 @@ import torch
 
 from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
 from fgaseg_d2.checkpoint.files import fetch_checkpoint, read_checkpoint
-from fgaseg_d2.checkpoint.parameter_names import from_reference, to_reference
+from fgaseg_d2.methods.fgaseg.parameter_names import from_reference, to_reference
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from tests.conftest import ROOT, build_small, tool
 from tests.servers import serving

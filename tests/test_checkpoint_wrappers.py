@@ -11,7 +11,7 @@ from torch import nn
 
 from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
 from fgaseg_d2.checkpoint.files import read_checkpoint
-from fgaseg_d2.checkpoint.parameter_names import to_reference
+from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
 from tests.conftest import build_small, tool
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fgaseg_d2.checkpoint.files import read_checkpoint
-from fgaseg_d2.checkpoint.parameter_names import to_reference
+from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
 from tests import datasets
 from tests.conftest import build_small
 from tests.test_catseg import CATSEG

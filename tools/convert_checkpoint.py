@@ -63,7 +63,7 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
     """
     from fgaseg_d2.checkpoint.checkpointer import recognise
     from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
-    from fgaseg_d2.checkpoint.parameter_names import to_reference
+    from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
     from fgaseg_d2.checkpoint.weight_checks import check_values
     from fgaseg_d2.wording import plain
 

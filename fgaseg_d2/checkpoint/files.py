@@ -17,7 +17,7 @@ from ..io.files import atomic_path
 from ..io.regular_files import kind_of_file
 from ..wording import plain
 from .downloads import cache_path, fetch_checkpoint, set_aside
-from .formats import UnreadableFileError, read_file
+from .file_kinds import UnreadableFileError, read_file
 from .parameter_names import is_reference_name
 from .state_dicts import find_weights
 from .transfers import is_url

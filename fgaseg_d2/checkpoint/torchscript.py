@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..wording import plain
-from .formats import TORCHSCRIPT, UnreadableFileError, archive_members, damaged, file_format
+from .file_kinds import TORCHSCRIPT, UnreadableFileError, archive_members, damaged, file_format
 
 _STORAGES = {
     "BoolStorage": torch.bool,

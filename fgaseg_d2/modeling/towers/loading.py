@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...checkpoint.downloads import set_aside
 from ...checkpoint.files import locate_checkpoint
-from ...checkpoint.formats import UnreadableFileError
+from ...checkpoint.file_kinds import UnreadableFileError
 from ...checkpoint.weight_checks import check_values
 from ...io.file_errors import ReadError, reading
 from ...io.json_files import read_json

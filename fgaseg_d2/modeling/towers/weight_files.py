@@ -12,7 +12,7 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from ...checkpoint.formats import TORCHSCRIPT, file_format, read_file
+from ...checkpoint.file_kinds import TORCHSCRIPT, file_format, read_file
 from ...checkpoint.state_dicts import find_weights
 from ...checkpoint.torchscript import read_torchscript, uses_quick_gelu
 from ...checkpoint.weight_checks import check_size, check_values
