@@ -9,6 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _MODULES = {
+    "checkpoint.catseg": "methods.fgaseg.catseg",
+    "checkpoint.parameter_names": "methods.fgaseg.parameter_names",
     "class_lists": "vocabulary.parsing",
     "config_files": "config.loading",
     "data.folders": "data.datasets.folders",

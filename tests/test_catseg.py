@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from fgaseg_d2.methods.fgaseg.catseg import is_added
 from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
+from fgaseg_d2.methods.fgaseg.catseg import is_added
 from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
 from tests.conftest import build_small
 

@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 
 from fgaseg_d2.checkpoint import file_kinds
-from fgaseg_d2.checkpoint.files import read_checkpoint
 from fgaseg_d2.checkpoint.file_kinds import UnreadableFileError, file_format, read_file
+from fgaseg_d2.checkpoint.files import read_checkpoint
 from fgaseg_d2.checkpoint.torchscript import read_torchscript
 
 STATE = {

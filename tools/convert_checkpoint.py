@@ -61,10 +61,10 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
         OSError: a file cannot be read or written.
         ValueError: no checkpoint of this family, or a target with another ending.
     """
-    from fgaseg_d2.checkpoint.checkpointer import recognise
     from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
-    from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
+    from fgaseg_d2.checkpoint.formats import recognise
     from fgaseg_d2.checkpoint.weight_checks import check_values
+    from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
     from fgaseg_d2.wording import plain
 
     state, kind = recognise(read_checkpoint(source, setting="IN")["model"])

@@ -10,15 +10,13 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
 from ..wording import plain
-from .catseg import complete_catseg, is_catseg
 from .files import locate_checkpoint, read_checkpoint
-from .parameter_names import from_reference, is_reference
+from .formats import find_format
 from .weight_checks import check_values
 
 logger = logging.getLogger(__name__)
 # Names in the CLIPs of OpenAI and open_clip, and of transformers.
 _CLIP = ("visual.", "text.transformer.", "token_embedding.", "vision_model.", "text_model.")
-OWN, FGA_SEG, CAT_SEG = "fgaseg_d2", "FGA-seg", "CAT-Seg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +25,12 @@ class LoadReport:
 
     Args:
         path: what was loaded, "" for nothing.
-        kind: "fgaseg_d2", "FGA-seg" or "CAT-Seg".
+        kind: the format's name: "fgaseg_d2", "FGA-seg" or "CAT-Seg".
         loaded, total: numbers (not tensors) that came from the checkpoint, and in the model.
         missing: names of the model's tensors that the checkpoint lacks or has in another shape.
         unexpected: names in the checkpoint that the model lacks.
-        added: names of FGAseg's parts that CAT-Seg does not have, set so that the model computes
-            what CAT-Seg does.
+        added: names of the model's parts that the format does not have, set so that the model
+            computes what the checkpoint was trained for.
     """
 
     path: str
@@ -49,7 +47,7 @@ class LoadReport:
             return f"no checkpoint: none of {self.total:,} parameters loaded"
         text = f"{self.loaded:,} of {self.total:,} parameters from {self.path} ({self.kind} format)"
         if self.added:
-            text += f"; {len(self.added)} tensors of FGAseg's own parts start without effect"
+            text += f"; {len(self.added)} tensors that {self.kind} lacks start without effect"
         if self.missing:
             text += f"; {len(self.missing)} tensors missing, which keep their initial values"
         if self.unexpected:
@@ -121,28 +119,24 @@ class FGASegCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         wanted = self.model.state_dict()
-        state, kind = recognise(checkpoint.pop("model"))
-        added: tuple[str, ...] = ()
-        loadable = state
-        if kind == CAT_SEG:
-            loadable = complete_catseg(state, wanted)
-            added = tuple(name for name in loadable if name not in state)
-            self._warn_about_added_parts()
+        found = find_format(checkpoint["model"])
+        state = found.translated(checkpoint.pop("model"))
+        loadable = found.completed(state, self.model)
         fitting = {n for n, t in loadable.items() if n in wanted and wanted[n].shape == t.shape}
         # Step counters of BatchNorm: other code leaves them out, and nothing here reads them.
         missing = [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")]
         self.report = LoadReport(
             self._path,
-            kind,
+            found.name,
             sum(p.numel() for n, p in self.model.named_parameters() if n in fitting & state.keys()),
             _count(self.model),
             tuple(missing),
             tuple(n for n in state if n not in wanted),
-            added,
+            tuple(name for name in loadable if name not in state),
         )
         if not fitting and wanted.keys().isdisjoint(loadable):
             raise ValueError(
-                f"expected a checkpoint of FGAseg, got {plain(self._path)}, none of whose "
+                f"expected a checkpoint of this model, got {plain(self._path)}, none of whose "
                 f"{len(state)} tensors fits the model; it holds {_what(state)}. Check "
                 "MODEL.WEIGHTS."
             )
@@ -157,37 +151,6 @@ class FGASegCheckpointer(DetectionCheckpointer):
         incompatible = super()._load_model({"model": loadable})
         self.logger.info("Loaded %s", self.report.summary())
         return incompatible
-
-    def _warn_about_added_parts(self) -> None:
-        """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
-        for name, parameter in self.model.named_parameters():
-            if name.endswith("p2tformer.gamma") and not parameter.requires_grad:
-                logger.warning(
-                    "gamma is 0 after a CAT-Seg checkpoint and does not train: the P2Tformer stays "
-                    "without effect; set MODEL.FGASEG.P2T.GAMMA_TRAINABLE True."
-                )
-            elif name.endswith("early_rejection.heads.0.weight"):
-                logger.warning(
-                    "CAT-Seg has no early rejection: until its heads are trained, the fast variant "
-                    "drops classes at random; set MODEL.FGASEG.FAST.ENABLED False to use the "
-                    "checkpoint as it is."
-                )
-
-
-def recognise(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Tell whose checkpoint it is, and give its tensors the names of this package.
-
-    Args:
-        state: the tensors of a checkpoint of this package, of FGA-seg or of CAT-Seg.
-
-    Returns:
-        The translated tensors, and "fgaseg_d2", "FGA-seg" or "CAT-Seg". An FGAseg without any of
-        the parts that it adds is CAT-Seg, whoever trained it.
-    """
-    kind = OWN
-    if is_reference(state):
-        state, kind = from_reference(state), FGA_SEG
-    return dict(state), CAT_SEG if is_catseg(state) else kind
 
 
 def _what(state: Mapping[str, Tensor]) -> str:

@@ -18,7 +18,7 @@ from ..io.regular_files import kind_of_file
 from ..wording import plain
 from .downloads import cache_path, fetch_checkpoint, set_aside
 from .file_kinds import UnreadableFileError, read_file
-from .parameter_names import is_reference_name
+from .formats import is_foreign_name
 from .state_dicts import find_weights
 from .transfers import is_url
 from .weight_checks import check_size
@@ -124,8 +124,8 @@ def read_checkpoint(
 
 def _names_of(model: Mapping[str, Tensor] | None) -> Callable[[str], bool]:
     if model is None:
-        return lambda name: name.startswith(_SEGMENTER) or is_reference_name(name)
-    return lambda name: name in model or is_reference_name(name)
+        return lambda name: name.startswith(_SEGMENTER) or is_foreign_name(name)
+    return lambda name: name in model or is_foreign_name(name)
 
 
 def write_checkpoint(

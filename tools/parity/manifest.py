@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from fgaseg_d2.methods.fgaseg.catseg import is_catseg
-from fgaseg_d2.methods.fgaseg.parameter_names import from_reference
 from fgaseg_d2.io.json_files import read_json
 from fgaseg_d2.io.regular_files import require_file
+from fgaseg_d2.methods.fgaseg.catseg import is_catseg
+from fgaseg_d2.methods.fgaseg.parameter_names import from_reference
 
 from .compare import Comparison
 from .measure import reference_shapes

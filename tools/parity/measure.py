@@ -13,13 +13,13 @@ import torch
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 
-from fgaseg_d2.methods.fgaseg.catseg import is_added
 from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
 from fgaseg_d2.checkpoint.files import write_checkpoint
-from fgaseg_d2.methods.fgaseg.parameter_names import from_reference, to_reference
 from fgaseg_d2.config.checks import check_names
 from fgaseg_d2.config.loading import load_config
+from fgaseg_d2.methods.fgaseg.catseg import is_added
 from fgaseg_d2.methods.fgaseg.head import best_classes
+from fgaseg_d2.methods.fgaseg.parameter_names import from_reference, to_reference
 from fgaseg_d2.modeling.inference.protocols import Whole
 from fgaseg_d2.modeling.stages import StageRecorder
 from fgaseg_d2.vocabulary import Vocabulary

@@ -12,8 +12,8 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-from fgaseg_d2.checkpoint.checkpointer import recognise
 from fgaseg_d2.checkpoint.files import BUNDLED, locate_checkpoint, read_checkpoint, write_checkpoint
+from fgaseg_d2.checkpoint.formats import recognise
 from fgaseg_d2.checkpoint.weight_checks import check_values
 from fgaseg_d2.config.checks import check_names
 from fgaseg_d2.io.files import write_json

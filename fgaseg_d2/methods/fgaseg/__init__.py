@@ -4,7 +4,7 @@ Files in the order of the pipeline: meta_arch, head, p2tformer, supplementation,
 decoder, losses.
 """
 
-from . import config  # noqa: F401 (registration)
+from . import config, formats  # noqa: F401 (registration)
 from .head import FGASegHead
 from .meta_arch import FGASeg
 

@@ -13,8 +13,8 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ...checkpoint.downloads import set_aside
-from ...checkpoint.files import locate_checkpoint
 from ...checkpoint.file_kinds import UnreadableFileError
+from ...checkpoint.files import locate_checkpoint
 from ...checkpoint.weight_checks import check_values
 from ...io.file_errors import ReadError, reading
 from ...io.json_files import read_json
