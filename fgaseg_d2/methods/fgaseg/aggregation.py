@@ -31,7 +31,7 @@ class Fusion(nn.Module):
     def __init__(self, dim: int, mode: str) -> None:
         super().__init__()
         if mode not in FUSIONS:
-            raise ValueError(f"expected MODEL.FGASEG.FUSION 'cat' or 'add', got '{mode}'.")
+            raise ValueError(f"expected a fusion 'cat' or 'add', got '{mode}'.")
         self.project = Linear(2 * dim, dim) if mode == "cat" else None
 
     def forward(self, x: Tensor, local: Tensor | None) -> Tensor:
@@ -165,6 +165,7 @@ class Aggregation(nn.Module):
 
     def __init__(
         self,
+        *,
         dim: int,
         embed_dim: int,
         guidance_dim: int,
@@ -179,10 +180,10 @@ class Aggregation(nn.Module):
         super().__init__()
         if heads < 1 or dim % heads:
             raise ValueError(
-                f"expected MODEL.FGASEG.ATTENTION_HEADS to divide HIDDEN_DIM {dim}, got {heads}."
+                f"expected attention heads that divide the {dim} channels, got {heads}."
             )
         if window < 2:
-            raise ValueError(f"expected MODEL.FGASEG.WINDOW_SIZE of 2 or more, got {window}.")
+            raise ValueError(f"expected a window of 2 tokens a side or more, got {window}.")
         self.pooling_train, self.pooling_test = tuple(pooling_train), tuple(pooling_test)
         self.image_guidance = nn.Sequential(
             nn.Conv2d(embed_dim, guidance_dim, 3, padding=1), nn.ReLU()

@@ -31,6 +31,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
+        *,
         dim: int,
         dims: Sequence[int],
         guidance_in: Sequence[int],

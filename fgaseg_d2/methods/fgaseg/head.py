@@ -14,6 +14,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ...config.checks import keys_of
 from ...modeling.layers.chunks import in_chunks
 from ...modeling.layers.recording import largest
 from ...modeling.layers.similarity import cosine_maps
@@ -63,11 +64,9 @@ class FGASegHead(nn.Module):
     ) -> None:
         super().__init__()
         if max_classes < 1:
-            raise ValueError(f"expected MODEL.FGASEG.MAX_CLASSES of 1 or more, got {max_classes}.")
+            raise ValueError(f"expected max_classes of 1 or more, got {max_classes}.")
         if keep_classes < 0:
-            raise ValueError(
-                f"expected MODEL.FGASEG.KEEP_CLASSES of 0 or more, got {keep_classes}."
-            )
+            raise ValueError(f"expected keep_classes of 0 or more, got {keep_classes}.")
         self.p2tformer = p2tformer
         self.local_similarity = local_similarity
         self.embed_global = MapEmbedding(hidden_dim)
@@ -93,34 +92,46 @@ class FGASegHead(nn.Module):
         fga = cfg.MODEL.FGASEG
         embed_dim, dim = input_shape["dense"].channels, fga.HIDDEN_DIM
         early, late = (input_shape[f"guidance_{name}"].channels for name in ("early", "late"))
-        return {
-            "p2tformer": P2Tformer(
-                embed_dim, fga.P2T.LAYERS, fga.P2T.HEADS, fga.P2T.GAMMA, fga.P2T.GAMMA_TRAINABLE
-            ),
-            "local_similarity": LocalSimilarity(embed_dim, fga.LCS.KERNEL_SIZE, fga.LCS.KERNEL_NORM)
-            if fga.LCS.ENABLED
-            else None,
-            "aggregation": Aggregation(
-                dim,
+        with keys_of("MODEL.FGASEG.P2T.HEADS"):
+            p2tformer = P2Tformer(
                 embed_dim,
-                fga.GUIDANCE_DIM,
-                fga.AGGREGATION_LAYERS,
-                fga.ATTENTION_HEADS,
-                fga.WINDOW_SIZE,
-                fga.MAX_CLASSES,
-                fga.POOLING_TRAIN,
-                fga.POOLING_TEST,
-                fga.GRADIENT_CHECKPOINTING,
-            ),
-            "decoder": Decoder(
-                dim,
-                fga.DECODER_DIMS,
-                fga.GUIDANCE_DIMS,
-                fga.DECODER_GUIDANCE_DIMS,
-                fga.FUSION,
-                fga.LCS.ENABLED,
-                fga.GRADIENT_CHECKPOINTING,
-            ),
+                layers=fga.P2T.LAYERS,
+                heads=fga.P2T.HEADS,
+                gamma=fga.P2T.GAMMA,
+                gamma_trainable=fga.P2T.GAMMA_TRAINABLE,
+            )
+        local_similarity = None
+        if fga.LCS.ENABLED:
+            local_similarity = LocalSimilarity(
+                embed_dim, kernel_size=fga.LCS.KERNEL_SIZE, kernel_norm=fga.LCS.KERNEL_NORM
+            )
+        with keys_of("MODEL.FGASEG.ATTENTION_HEADS"):
+            aggregation = Aggregation(
+                dim=dim,
+                embed_dim=embed_dim,
+                guidance_dim=fga.GUIDANCE_DIM,
+                layers=fga.AGGREGATION_LAYERS,
+                heads=fga.ATTENTION_HEADS,
+                window=fga.WINDOW_SIZE,
+                pad_to=fga.MAX_CLASSES,
+                pooling_train=fga.POOLING_TRAIN,
+                pooling_test=fga.POOLING_TEST,
+                recompute=fga.GRADIENT_CHECKPOINTING,
+            )
+        decoder = Decoder(
+            dim=dim,
+            dims=fga.DECODER_DIMS,
+            guidance_in=fga.GUIDANCE_DIMS,
+            guidance_dims=fga.DECODER_GUIDANCE_DIMS,
+            fusion=fga.FUSION,
+            local=fga.LCS.ENABLED,
+            recompute=fga.GRADIENT_CHECKPOINTING,
+        )
+        return {
+            "p2tformer": p2tformer,
+            "local_similarity": local_similarity,
+            "aggregation": aggregation,
+            "decoder": decoder,
             "guidance_up": (
                 nn.ConvTranspose2d(early, fga.GUIDANCE_DIMS[0], 2, stride=2),
                 nn.ConvTranspose2d(late, fga.GUIDANCE_DIMS[1], 4, stride=4),

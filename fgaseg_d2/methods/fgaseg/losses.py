@@ -39,16 +39,14 @@ class FGASegCriterion(nn.Module):
     ) -> None:
         super().__init__()
         if main not in ("bce", "ce"):
-            raise ValueError(f"expected MODEL.FGASEG.LOSS.MAIN 'bce' or 'ce', got '{main}'.")
+            raise ValueError(f"expected a main loss 'bce' or 'ce', got '{main}'.")
         if t2p not in ("bce", "mse"):
-            raise ValueError(f"expected MODEL.FGASEG.LOSS.T2P 'bce' or 'mse', got '{t2p}'.")
+            raise ValueError(f"expected a T2P loss 'bce' or 'mse', got '{t2p}'.")
         if len(aux_weights) != 3:
-            raise ValueError(
-                f"expected three weights in MODEL.FGASEG.LOSS.AUX_WEIGHTS, got {list(aux_weights)}."
-            )
+            raise ValueError(f"expected three auxiliary weights, got {list(aux_weights)}.")
         if class_balance and main != "ce":
             raise ValueError(
-                "expected MODEL.FGASEG.LOSS.CLASS_BALANCE 0 or MODEL.FGASEG.LOSS.MAIN 'ce', got "
+                "expected a class balance of 0 or the main loss 'ce', got "
                 f"{class_balance} and '{main}'."
             )
         self.segmentation: nn.Module

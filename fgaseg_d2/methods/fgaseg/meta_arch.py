@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_sem_seg_head
 from torch import Tensor, nn
 
+from ...config.checks import keys_of
 from ...modeling.losses.labels import sample_classes
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -55,9 +56,8 @@ class FGASeg(OpenVocabSegmentor):
         """The arguments of the constructor, from a configuration."""
         loss = cfg.MODEL.FGASEG.LOSS
         shared = cls.shared_arguments(cfg, "softmax" if loss.MAIN == "ce" else "sigmoid")
-        return shared | {
-            "sem_seg_head": build_sem_seg_head(cfg, shared["backbone"].output_shape()),
-            "criterion": FGASegCriterion(
+        with keys_of("MODEL.FGASEG.LOSS.CLASS_BALANCE and MAIN"):
+            criterion = FGASegCriterion(
                 main=loss.MAIN,
                 t2p=loss.T2P,
                 t2p_weight=loss.T2P_WEIGHT,
@@ -65,7 +65,10 @@ class FGASeg(OpenVocabSegmentor):
                 ignore_value=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
                 ignored_as_negative=loss.IGNORED_AS_NEGATIVE,
                 class_balance=loss.CLASS_BALANCE,
-            ),
+            )
+        return shared | {
+            "sem_seg_head": build_sem_seg_head(cfg, shared["backbone"].output_shape()),
+            "criterion": criterion,
             "sampled_classes": loss.SAMPLED_CLASSES,
             "max_classes": cfg.MODEL.FGASEG.MAX_CLASSES,
         }

@@ -36,13 +36,18 @@ class P2Tformer(nn.Module):
     """
 
     def __init__(
-        self, dim: int, layers: int = 1, heads: int = 8, gamma: float = 0.1,
+        self,
+        dim: int,
+        *,
+        layers: int = 1,
+        heads: int = 8,
+        gamma: float = 0.1,
         gamma_trainable: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if layers and dim % heads:
             raise ValueError(
-                f"expected MODEL.FGASEG.P2T.HEADS to divide CLIP's {dim} channels, got {heads}."
+                f"expected attention heads that divide CLIP's {dim} channels, got {heads}."
             )
         self.layers = nn.ModuleList(P2TLayer(dim, heads) for _ in range(layers))
         if layers:

@@ -43,9 +43,7 @@ class TextKernels(nn.Module):
     def __init__(self, text_dim: int, pixel_dim: int, kernel_size: int) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(
-                f"expected an odd kernel size (MODEL.FGASEG.LCS.KERNEL_SIZE), got {kernel_size}."
-            )
+            raise ValueError(f"expected an odd kernel size, got {kernel_size}.")
         self.shape = (pixel_dim, kernel_size, kernel_size)
         self.linear = nn.Linear(text_dim, pixel_dim * kernel_size**2 + 1)
 
@@ -64,7 +62,7 @@ class LocalSimilarity(nn.Module):
         kernel_norm: softmax over the k x k positions of each channel.
     """
 
-    def __init__(self, dim: int, kernel_size: int = 3, kernel_norm: bool = True) -> None:
+    def __init__(self, dim: int, *, kernel_size: int = 3, kernel_norm: bool = True) -> None:
         super().__init__()
         self.kernels = TextKernels(dim, dim, kernel_size)
         self.kernel_norm = kernel_norm
