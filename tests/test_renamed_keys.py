@@ -9,7 +9,7 @@ from detectron2.config import get_cfg
 from fgaseg_d2 import add_fgaseg_config
 from fgaseg_d2.config import load_config
 from fgaseg_d2.config.checks import check_values
-from fgaseg_d2.config.renamed_keys import NEW_NAMES, setting
+from fgaseg_d2.config.renamed_keys import BUNDLED, NEW_NAMES, OLD_NAMES, setting
 from fgaseg_d2.config.values import value_of
 from fgaseg_d2.engine.optimizer import parameter_groups
 from fgaseg_d2.wording import warn_once
@@ -19,7 +19,7 @@ from tests.engine.toy import Toy
 VALUES = {
     "MODEL.FGASEG.VOCABULARY": "cat,dog",
     "MODEL.FGASEG.PROMPT_TEMPLATES": "a drawing of a {}",
-    "SOLVER.CLIP_MULTIPLIER": 0.5,
+    "SOLVER.CLIP_MULTIPLIER": 0.4,
 }
 
 
@@ -126,6 +126,20 @@ def test_of_two_names_in_files_and_on_the_command_line_the_last_counts(first, tm
     assert setting(load_config(tmp_path / "own.yaml"), names[1]) == 3
     cfg = load_config(tmp_path / "own.yaml", [names[1 - first], 0.01])
     assert setting(cfg, names[1]) == 0.01
+
+
+@pytest.mark.parametrize("key", sorted(OLD_NAMES))
+def test_an_old_name_counts_over_what_the_package_writes(key):
+    """A script of 0.1: Detectron2 merges a file of the package, then a key is set."""
+    written = set()
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
+        cfg = defaults()
+        cfg.merge_from_file(str(path))
+        if value_of(cfg, key) != value_of(defaults(), key):
+            written.add(value_of(cfg, key))
+            put(cfg, OLD_NAMES[key], VALUES[OLD_NAMES[key]])
+            assert setting(cfg, key) == VALUES[OLD_NAMES[key]], path
+    assert written == set(BUNDLED.get(key, ()))
 
 
 def test_old_words_reach_the_model():

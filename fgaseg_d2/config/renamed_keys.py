@@ -23,6 +23,12 @@ NEW_NAMES = {
     "SOLVER.CLIP_MULTIPLIER": "SOLVER.LR_MULTIPLIERS.CLIP",
 }
 OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
+# What configurations of the package write under new names. Whoever sets an old one on top of them,
+# as in 0.1, means it.
+BUNDLED = {
+    "MODEL.WORDS.PROMPT_TEMPLATES": ("imagenet",),
+    "SOLVER.LR_MULTIPLIERS.CLIP": (0.15, 1.0),
+}
 
 
 def setting(cfg: CfgNode, key: str) -> Any:
@@ -33,13 +39,14 @@ def setting(cfg: CfgNode, key: str) -> Any:
         key: such as "MODEL.WORDS.VOCABULARY".
 
     Raises:
-        ValueError: it and its old name have different values, and neither is the default.
+        ValueError: it and its old name have different values, and neither is the default or, for
+            the new name, what a configuration of the package says.
     """
     value = value_of(cfg, key)
     old = OLD_NAMES.get(key)
     if old is None or (before := value_of(cfg, old)) in (value, value_of(_defaults(), old)):
         return value
-    if value != value_of(_defaults(), key):
+    if value not in (value_of(_defaults(), key), *BUNDLED.get(key, ())):
         raise ValueError(
             f"expected {key} alone, got {shown(value)} beside {shown(before)} in its old name "
             f"{old}; leave the old one out"

@@ -6,5 +6,6 @@ register_method(
     MethodConfig(
         "DenseCLIP",
         parts=(Part("MODEL.META_ARCHITECTURE", ("MODEL.SEM_SEG_HEAD.NAME",), lambda name: False),),
+        published={"MODEL.META_ARCHITECTURE": "FGASeg", "MODEL.CLIP.DENSE_READING": "fgaseg"},
     )
 )
