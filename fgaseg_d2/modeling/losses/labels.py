@@ -40,8 +40,26 @@ def sample_classes(
     valid = targets != ignore_value
     present = torch.bincount(targets[valid], minlength=total).cpu() > 0
     chosen = (torch.rand(total) + present).topk(limit).indices.sort().values
-    number = torch.full((total,), ignore_value)
-    number[chosen] = torch.arange(len(chosen))
-    renumbered = number.to(targets.device)[targets.clamp(max=total - 1)]
-    targets = torch.where(valid, renumbered, targets)
-    return tuple(entries[index] for index in chosen.tolist()), targets
+    return keep_classes(entries, targets, chosen.tolist(), ignore_value)
+
+
+def keep_classes(
+    entries: Sequence[Entry], targets: Tensor, chosen: Sequence[int], ignore_value: int
+) -> tuple[Sequence[Entry], Tensor]:
+    """Leave some classes, and renumber the targets.
+
+    Args:
+        entries: T classes.
+        targets: B x H x W, class numbers or the ignore value.
+        chosen: the classes to leave, ascending.
+        ignore_value: of pixels without a class.
+
+    Returns:
+        The classes chosen, and targets that count in them; any other class has become the ignore
+        value.
+    """
+    number = torch.full((len(entries),), ignore_value)
+    number[list(chosen)] = torch.arange(len(chosen))
+    renumbered = number.to(targets.device)[targets.clamp(max=len(entries) - 1)]
+    targets = torch.where(targets != ignore_value, renumbered, targets)
+    return tuple(entries[index] for index in chosen), targets

@@ -3,7 +3,7 @@
 Letters: B images, T classes, h w the logits' resolution, H W size of the labels.
 """
 
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from .labels import one_hot
@@ -61,3 +61,60 @@ class CrossEntropy(nn.Module):
         )
         # A batch without a single label has no loss rather than none that is a number.
         return total / total_weight
+
+
+def focal_loss(
+    logits: Tensor, truth: Tensor, counted: Tensor, alpha: float = 0.25, gamma: float = 2.0
+) -> Tensor:
+    """Every pixel is a yes or no of every class, and what is already right counts little.
+
+    Args:
+        logits: B x T x H x W.
+        truth: B x T x H x W, 0 or 1.
+        counted: B x 1 x H x W, 0 or 1: the pixels that count.
+        alpha: weight of a yes, 1 - alpha that of a no.
+        gamma: power of the probability that is missing to the truth.
+
+    Returns:
+        The mean over a picture's counted pixels, summed over pictures and classes, float32.
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
+    """
+    logits = logits.float()
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    missing = (logits.sigmoid() - truth).abs()
+    weight = alpha * truth + (1 - alpha) * (1 - truth)
+    loss = weight * missing**gamma * entropy * counted
+    pixels = counted.sum((2, 3)).clamp(min=1)
+    return (loss.sum((2, 3)) / pixels).sum()
+
+
+def dice_loss(logits: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
+    """How little a class's mask and its truth overlap, for the classes in a picture.
+
+    Args:
+        logits: B x T x H x W.
+        truth: B x T x H x W, 0 or 1.
+        counted: B x 1 x H x W, 0 or 1: the pixels that count.
+
+    Returns:
+        1 - (2 sum p t + 1) / (sum p + sum t + 1), summed over the pairs of a picture and a class
+        that it shows, float32.
+
+    Source: Milletari et al., "V-Net", 3DV 2016.
+    """
+    present = truth.sum((2, 3)) > 0
+    masks = logits.float().sigmoid() * counted
+    both, true = (masks * truth).sum((2, 3)), truth.sum((2, 3))
+    overlap = (2 * both + 1) / (masks.sum((2, 3)) + true + 1)
+    return ((1 - overlap) * present).sum()
+
+
+def mean_over_ranks(count: Tensor) -> Tensor:
+    """A number's mean over the processes of a distributed training, 1 at least, no gradient."""
+    count = count.detach().float()
+    if distributed.is_available() and distributed.is_initialized():
+        count = count.clone()
+        distributed.all_reduce(count)
+        count = count / distributed.get_world_size()
+    return count.clamp(min=1)

@@ -20,6 +20,7 @@ from ..towers.base import check_training_mode
 from ..towers.clip_vit import train_blocks
 from ..towers.loading import build_tokenizer, load_clip, needed_pretrained
 from .cache import TextCache, fingerprint
+from .learned_prompts import add_block_tokens
 from .name_tokens import warnings_about
 from .prompts import describe_tower, encode_prompts
 from .recent_embeddings import RecentEmbeddings
@@ -50,7 +51,12 @@ class CLIPTextEncoder(nn.Module):
         batch_size: prompts that go through the tower together, which bounds the memory.
         disk_cache: keeps embeddings between runs, None for none.
         gradient_checkpointing: recompute the blocks' activations in the backward pass.
+
+    Attributes:
+        block_tokens: learned tokens, see `learn_prompts`: blocks x n x width; None for none.
     """
+
+    block_tokens: nn.Parameter | None
 
     @configurable
     def __init__(
@@ -84,6 +90,7 @@ class CLIPTextEncoder(nn.Module):
         self.cache_size, self.batch_size = cache_size, batch_size
         self.disk_cache = disk_cache
         self._recent = RecentEmbeddings(cache_size)
+        self.register_parameter("block_tokens", None)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -111,6 +118,21 @@ class CLIPTextEncoder(nn.Module):
         check_training_mode(mode)
         self.requires_grad_(mode == "scratch")
         train_blocks(self.blocks, mode)
+        if self.block_tokens is not None:
+            self.block_tokens.requires_grad_(True)
+
+    def learn_prompts(self) -> None:
+        """Learn what stands in place of the template's first four tokens before each block.
+
+        The learned tokens begin as what stands there, so that embeddings stay as they are until
+        they train, which they do whatever `train_only` says. Weights that bring the tower and no
+        learned tokens set them anew.
+
+        Raises:
+            ValueError: not open_clip's causal text tower, or not one template with four tokens or
+                more before the name.
+        """
+        add_block_tokens(self)
 
     def forward(self, entries: Entries) -> Tensor:
         """Embed a vocabulary.
@@ -208,7 +230,7 @@ class CLIPTextEncoder(nn.Module):
         names = _names(entries)
         prompts = [template.replace("{}", name) for name in names for template in self.templates]
         tokens = self._tokens(prompts).to(self._device)
-        embeddings = encode_prompts(self.clip, tokens, self.batch_size)
+        embeddings = encode_prompts(self.clip, tokens, self.batch_size, self.block_tokens)
         if len(self.templates) > 1:
             embeddings = F.normalize(
                 embeddings.unflatten(0, (-1, len(self.templates))).mean(1), dim=-1

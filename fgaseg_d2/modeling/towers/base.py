@@ -6,7 +6,7 @@ Letters: B images, C joint embedding, W width of a level, n prompt tokens, h w t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from detectron2.modeling import Backbone
 from torch import Tensor
@@ -30,6 +30,7 @@ class ImageTower(Backbone):
         *,
         outputs: Collection[str] | None = None,
         prompts: Sequence[Tensor] | None = None,
+        final: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Embed pictures.
 
@@ -37,13 +38,36 @@ class ImageTower(Backbone):
             images: B x 3 x H x W, normalised, H and W multiples of `size_divisibility`.
             outputs: what to return, names of `output_shape()` and "global"; None for all but
                 "global", which costs attention that a dense reading may leave out.
-            prompts: for each of the first blocks n x W tokens to put behind CLS, in place of those
-                of the block before; None for the tower's own, if it has any.
+            prompts: for each of the first blocks n x W tokens, or B x n x W, to put behind CLS, in
+                place of those of the block before; None for the tower's own, if it has any.
+            final: what the states of the last block go through before the tower's own norm and
+                projection, ... x W -> ... x W; None for nothing.
 
         Returns:
             "dense": B x C x h x w, not normalised; each level B x W x h x w; "global": B x C, as
             the tower was trained to embed a picture as a whole, not normalised.
         """
+
+    @property
+    @abstractmethod
+    def token_shape(self) -> tuple[int, int]:
+        """Number of blocks, and W of the tokens that go through them: the shape of prompts."""
+
+    def drop_paths(self, rate: float) -> None:
+        """Leave out branches of the blocks at random in training (stochastic depth).
+
+        Args:
+            rate: of the last block's two branches, in 0..1; the first block's is 0, and the others
+                lie on a line between them.
+
+        Raises:
+            ValueError: a rate above 0 for a tower that cannot.
+        """
+        if rate:
+            raise ValueError(
+                f"expected no dropped paths with a tower of type {type(self).__name__}, got the "
+                f"rate {rate:g}; set it to 0."
+            )
 
     @abstractmethod
     def train_only(self, mode: str) -> None:

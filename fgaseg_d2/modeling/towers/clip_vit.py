@@ -3,7 +3,8 @@
 Letters: B images, C joint embedding, W width of the tower, h w token grid, L = 1 + h w tokens.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import stochastic_depth
 
 from ..layers.position import resize_grid_embedding
 from .base import DENSE, GLOBAL, ImageTower, check_training_mode
@@ -100,6 +102,11 @@ class CLIPViT(ImageTower):
         """Height and width of the input must be multiples of this: the patch size, in pixels."""
         return self.visual.patch_size[0]
 
+    @property
+    def token_shape(self) -> tuple[int, int]:
+        """See `ImageTower`."""
+        return len(self.visual.transformer.resblocks), self.visual.conv1.out_channels
+
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of the dense map and of the levels."""
         width, stride = self.visual.conv1.out_channels, self.size_divisibility
@@ -114,6 +121,7 @@ class CLIPViT(ImageTower):
         *,
         outputs: Collection[str] | None = None,
         prompts: Sequence[Tensor] | None = None,
+        final: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """See `ImageTower`."""
         wanted = {DENSE, *self.levels} if outputs is None else set(outputs)
@@ -131,11 +139,23 @@ class CLIPViT(ImageTower):
         tokens = _with_prompts(tokens, prompts, len(blocks), length)
         if DENSE in wanted:
             dense = _without_prompts(self.dense_reading(last, tokens, grid), length)
-            maps[DENSE] = _to_map(self.visual.ln_post(dense) @ self.visual.proj, grid)
+            dense = self._embedding(dense, final)
+            maps[DENSE] = _to_map(dense, grid)
         if GLOBAL in wanted:
-            cls = _cls_as_trained(last, tokens)
-            maps[GLOBAL] = self.visual.ln_post(cls) @ self.visual.proj
+            if DENSE in wanted and self.dense_reading.gives_cls:
+                maps[GLOBAL] = dense[:, 0]
+            else:
+                maps[GLOBAL] = self._embedding(_cls_as_trained(last, tokens), final)
         return maps
+
+    def drop_paths(self, rate: float) -> None:
+        """See `ImageTower`."""
+        blocks: Any = self.visual.transformer.resblocks
+        for block, share in zip(blocks, torch.linspace(0, rate, len(blocks)), strict=True):
+            for branch in (block.ls_1, block.ls_2):
+                if share:
+                    # A hook, because a module around the branch's scale would rename it.
+                    branch.register_forward_hook(partial(_drop, rate=share.item()))
 
     def train_only(self, mode: str) -> None:
         """See `ImageTower`."""
@@ -154,6 +174,12 @@ class CLIPViT(ImageTower):
         # waits for every parameter that could.
         for part in self.dense_reading.unused:
             blocks[-1].get_submodule(part).requires_grad_(False)
+
+    def _embedding(self, states: Tensor, final: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """States of the last block -> joint space: ... x W -> ... x C."""
+        if final is not None:
+            states = final(states)
+        return self.visual.ln_post(states) @ self.visual.proj
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patches -> B x L x W tokens, CLS first, and the grid's height and width."""
@@ -189,7 +215,7 @@ def _with_prompts(
     """Put block `index`'s prompt tokens behind CLS, in place of the block's before."""
     if prompts is None or index >= len(prompts):
         return tokens
-    own = prompts[index].to(tokens.dtype).expand(len(tokens), -1, -1)
+    own = prompts[index].to(tokens.dtype).expand(len(tokens), *prompts[index].shape[-2:])
     return torch.cat((tokens[:, :1], own, tokens[:, tokens.shape[1] - length + 1 :]), dim=1)
 
 
@@ -205,6 +231,11 @@ def _cls_as_trained(block: Any, tokens: Tensor) -> Tensor:
     normed = block.ln_1(tokens)
     cls = tokens[:, :1] + block.ls_1(block.attn(normed[:, :1], normed, normed)[0])
     return (cls + block.ls_2(block.mlp(block.ln_2(cls)))).squeeze(1)
+
+
+def _drop(branch: nn.Module, _arguments: tuple, output: Tensor, rate: float) -> Tensor:
+    """A branch's output, for some images of a training batch 0, for the others enlarged."""
+    return stochastic_depth(output, rate, "row", branch.training)
 
 
 def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
