@@ -15,6 +15,7 @@ class Sample(TypedDict, total=False):
 
     image: Tensor  # 3 x H x W, range 0..255, channels in the order of INPUT.FORMAT
     sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
+    unlabelled: Tensor  # H x W, bool, pixels whose label is withheld; in transductive training
     caption: str  # what the picture shows; in training on captions
     vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
     height: int  # of the result, in pixels; the picture's if absent

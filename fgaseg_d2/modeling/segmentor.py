@@ -163,7 +163,8 @@ class OpenVocabSegmentor(nn.Module):
         Returns:
             In training the weighted losses by name. In inference one dict a picture, by "output":
             "scores" (the default) "sem_seg", K x height x width, scores in 0..1 of the vocabulary's
-            `class_names`; "canvas" the same at the model's own resolution; "labels" "labels",
+            `class_names` (or what `ranked` makes of them); "canvas" the same at the model's own
+            resolution; "labels" "labels",
             height x width int32, the best classes, without all scores at that size in memory.
             Where "explain" is set also "pseudo_masks": T x h x w by name, on the token grid.
 
@@ -180,7 +181,7 @@ class OpenVocabSegmentor(nn.Module):
                 continue
             scores = self.scores(inputs, words, scale)
             for index, item, canvas in zip(indices, inputs, scores, strict=True):
-                results[index] = requested_output(item, canvas)
+                results[index] = self._result(item, canvas, words)
         return results
 
     def scores(
@@ -204,6 +205,14 @@ class OpenVocabSegmentor(nn.Module):
                 len(words.class_names),
                 words.background_threshold,
             )
+
+    def ranked(self, scores: Tensor, words: Vocabulary) -> Tensor:
+        """What the best class of a pixel is taken of: the scores K x h x w, or others made of them.
+
+        They go where the argmax is taken. Whoever asks for the "canvas" gets the scores themselves
+        as "probabilities" beside them, where they differ.
+        """
+        return scores
 
     def normalize(self, image: Tensor) -> Tensor:
         """Picture 3 x H x W, range 0..255 -> what the tower takes, on the model's device."""
@@ -261,4 +270,12 @@ class OpenVocabSegmentor(nn.Module):
             name: protocol.merge_tokens(maps.float())
             for name, maps in self.pseudo_masks(record.outputs).items()
         }
-        return requested_output(item, scores) | {"pseudo_masks": masks}
+        return self._result(item, scores, words) | {"pseudo_masks": masks}
+
+    def _result(self, item: Sample, scores: Tensor, words: Vocabulary) -> dict[str, Tensor]:
+        """What an input asks for of its scores K x h x w."""
+        ranked = self.ranked(scores, words)
+        result = requested_output(item, ranked)
+        if ranked is not scores and item.get("output") == "canvas":
+            result["probabilities"] = scores
+        return result

@@ -166,7 +166,7 @@ class OpenVocabPredictor:
             segmentations = [
                 Segmentation(
                     image=picture,
-                    **_labels_and_scores(output["sem_seg"], picture.shape[:2]),
+                    **_labels_and_scores(output, picture.shape[:2]),
                     vocabulary=words,
                     source=_source(image),
                     weights=self.weights_summary,
@@ -267,11 +267,14 @@ def _score_size(height: int, width: int, channels: int) -> tuple[int, int]:
     return max(1, int(height * ratio)), max(1, int(width * ratio))
 
 
-def _labels_and_scores(canvas: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
+def _labels_and_scores(output: Mapping[str, torch.Tensor], size: tuple[int, int]) -> dict[str, Any]:
     """Best class of every pixel, H x W int32, and scores, smaller where they would not fit."""
+    canvas = output["sem_seg"]
+    probabilities = output.get("probabilities", canvas)
     score_size = _score_size(*size, len(canvas))
-    scores = resize_scores([canvas], score_size)
-    labels = scores.argmax(0) if score_size == size else best_classes([canvas], size)
+    scores = resize_scores([probabilities], score_size)
+    same = probabilities is canvas and score_size == size
+    labels = scores.argmax(0) if same else best_classes([canvas], size)
     return {"labels": labels.to(torch.int32).cpu().numpy(), "scores": scores}
 
 
