@@ -32,6 +32,16 @@ MODELS = {
         *("MODEL.SEM_SEG_HEAD.NAME", "DenseCLIPHead", "MODEL.FGASEG.LOSS.MAIN", "ce"),
         *("MODEL.CLIP.FINETUNE", "scratch", "MODEL.CLIP.DENSE_READING", "naclip"),
     ),
+    "ldvc": (
+        *("MODEL.META_ARCHITECTURE", "LDVC", "MODEL.CLIP.FINETUNE", "frozen"),
+        *("MODEL.CLIP.DENSE_READING", "clip", "MODEL.LDVC.HEADS", 4),
+    ),
+    "ldvc_zegclip": (
+        *("MODEL.META_ARCHITECTURE", "LDVC", "MODEL.CLIP.FINETUNE", "frozen"),
+        *("MODEL.CLIP.DENSE_READING", "clip", "MODEL.LDVC.HEADS", 4),
+        *("MODEL.LDVC.ANCHOR", "vision", "MODEL.LDVC.CONSENSUS", "none"),
+        *("MODEL.LDVC.PROMPTS", "vision"),
+    ),
     "clip_pretraining": (
         *("MODEL.META_ARCHITECTURE", "CLIPPretraining", "MODEL.CLIP.FINETUNE", "scratch"),
     ),
