@@ -7,7 +7,7 @@ from tests.conftest import ROOT, build, config
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))
 # CLIP ViT-L and larger only shallow, in tests/modeling/test_clip.py: gigabytes say nothing more.
-# The ablations and the studies have tests of their own.
+# The rows of tables and the studies have tests of their own.
 BUILT = [
     path
     for path in FILES

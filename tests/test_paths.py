@@ -46,6 +46,7 @@ PROGRAMS = {
         "output": ["a", "--output", "~/a.html"],
         "sheet": ["a", "--sheet", "~/a.png"],
     },
+    "write_config": {"file": ["a", "~/a.yaml"]},
     "demo": {"output": ["--input", "a", "--output", "~/a"]},
 }
 # Arguments that are paths and go as they are to a function that is tested below.

@@ -10,8 +10,9 @@ from detectron2.utils.file_io import PathManager
 
 from ..io.yaml_files import MAX_YAML_BYTES, decode_yaml, parse_yaml
 from ..wording import PATH, shown
+from .rows import BASE as _BASE
+from .rows import refuse_table, row_of, table_of
 
-_BASE = "_BASE_"
 _MAX_FILES = 32
 
 
@@ -53,7 +54,7 @@ class ConfigFiles:
                 f"{path}: expected at most {_MAX_FILES} files that name each other as {_BASE}, got "
                 "more; join some"
             )
-        content = _sections(path, above)
+        content, file = _sections(path, above)
         bases = content.pop(_BASE, [])
         if isinstance(bases, str):
             bases = [bases]
@@ -61,13 +62,16 @@ class ConfigFiles:
             raise ValueError(f"{path}: expected {_BASE} to be a path, got {shown(bases)}")
         merged: dict[str, Any] = {}
         for base in bases:
-            merged = _merged(merged, self._read(_beside(path, base), (*above, path)), path)
+            merged = _merged(merged, self._read(_beside(file, base), (*above, path)), path)
         self.contents[path] = content
         return _merged(merged, content, path)
 
 
-def _sections(path: str, above: tuple[str, ...]) -> dict[str, Any]:
+def _sections(path: str, above: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """What stands at a path, and the file that its bases are relative to."""
     if "://" not in path and not os.path.isfile(path):
+        if table := table_of(path):
+            return row_of(table, Path(path).stem), str(table)
         found = "a folder" if os.path.isdir(path) else "nothing that is a file"
         where = f"{above[-1]}: expected its {_BASE} at" if above else "expected a file at"
         raise FileNotFoundError(f"{where} {shown(path, PATH)}, got {found}; correct the path")
@@ -89,7 +93,8 @@ def _sections(path: str, above: tuple[str, ...]) -> dict[str, Any]:
             )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return content
+    refuse_table(content, path)
+    return content, path
 
 
 def _beside(path: str, base: str) -> str:

@@ -1,4 +1,4 @@
-"""Finds configuration files by name, and loads them safely with errors of one line."""
+"""Loads configuration files safely, with errors of one line."""
 
 from __future__ import annotations
 
@@ -17,56 +17,18 @@ from detectron2.config import CfgNode, get_cfg
 
 from ..checkpoint.files import check_address
 from ..io.nesting import MAX_DEPTH, check_depth
-from ..io.regular_files import home_path, is_file
+from ..io.regular_files import is_file
 from ..io.yaml_files import MAX_NODES, MAX_YAML_BYTES
-from ..wording import PATH, few, in_one_line, shown
+from ..wording import PATH, in_one_line, shown
 from .bases import ConfigFiles, is_below
 from .checks import check_keys, check_values
 from .effects import Use, warn, without_effect
+from .finding import config_folder, find_config
 from .keys import add_fgaseg_config
 from .renamed_keys import NEW_NAMES, OLD_NAMES, forget_old_name, put, warn_of_old_name
 from .values import RULES, leaves, value_of
 
 logger = logging.getLogger(__name__)
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def config_folder() -> Path:
-    """Folder of the bundled configurations: in the package (a wheel) or beside it (a checkout)."""
-    installed = _PACKAGE / "configs"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
-
-
-def find_config(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find a configuration file.
-
-    Args:
-        name_or_path: path of a YAML file, or name of a bundled configuration, such as "tiny",
-            "fgaseg/tiny" or "vitb16_384".
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    path = home_path(name_or_path)
-    if is_file(path):
-        return path
-    folder = config_folder()
-    bundled = {
-        file.relative_to(folder).with_suffix("").as_posix(): file
-        for file in sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
-    }
-    wanted = path.as_posix().removesuffix(".yaml")
-    for name, file in bundled.items():
-        if name == wanted or name.endswith(f"/{wanted}"):
-            return file
-    names = [name.rpartition("/")[2] for name in bundled]
-    near = difflib.get_close_matches(wanted.rpartition("/")[2], names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the names are {few(names, 10) or 'none'}"
-    raise FileNotFoundError(
-        "expected a YAML file or the name of a bundled configuration, got "
-        f"{shown(os.fspath(name_or_path), PATH)}; {hint}"
-    )
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from torch import nn
 from ..config.checks import check_names
 from ..config.effects import EVALUATION, unread_keys, warn
 from ..config.loading import LoadedConfig, find_config, read_config
+from ..config.rows import table_of
 from ..data.datasets.folders import register_configured
 from ..data.loaders import check_train_datasets
 from ..io.file_errors import writing
 from ..io.files import prepare_folder
+from ..io.regular_files import is_file
 from ..wording import shown
 from .errors import shorten_logged_errors
 from .imports import import_user_module
@@ -56,8 +58,13 @@ def setup(args: argparse.Namespace) -> CfgNode:
     if comm.is_main_process():
         prepare_folder(cfg.OUTPUT_DIR, _ELSEWHERE)
     with writing(cfg.OUTPUT_DIR, _ELSEWHERE):
-        default_setup(cfg, args)
+        # It shows the file, and a row of a table has none of its own.
+        table = None if is_file(args.config_file) else table_of(args.config_file)
+        file = str(table or args.config_file)
+        default_setup(cfg, argparse.Namespace(**{**vars(args), "config_file": file}))
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fgaseg_d2")
+    if table:
+        logger.info("Of %s, this run is of %s", file, args.config_file)
     show_any_name("detectron2", "fgaseg_d2", "fvcore")
     _warn_of_keys_without_effect(loaded, args, last)
     return cfg

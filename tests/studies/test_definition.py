@@ -15,6 +15,7 @@ NAMES = (
     *("gamma", "kernel", "p2t_depth", "t2p_weight"),
 )
 ABLATIONS = ROOT / "configs" / "fgaseg" / "ablations"
+TABLE = ABLATIONS.with_suffix(".yaml")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,9 @@ GOOD = {
 }
 
 
+ROW = [{"name": "a", "ablation": "table2_nome"}]
+
+
 def write(tmp_path, **changes):
     content = {k: v for k, v in (GOOD | changes).items() if v is not None}
     path = tmp_path / "mine.yaml"
@@ -135,6 +139,18 @@ def write(tmp_path, **changes):
 def test_a_study_of_ones_own(tmp_path):
     study = load_study(str(write(tmp_path, figures={"all": "pets/mIoU"})))
     assert (study.name, study.rows[1].train, study.panels) == ("mine", {"SEED": 1}, ("all",))
+
+
+def test_rows_of_a_table(tmp_path):
+    rows = [
+        {"name": "a", "ablation": "table6_top_4"},
+        {"name": "b", "ablation": "table6_top_4", "train": {"SEED": 1}, "test": {"SEED": 2}},
+    ]
+    own = {"ablations": str(TABLE), "only_tested": ["MODEL.FGASEG.FAST.KEEP"]}
+    a, b = load_study(str(write(tmp_path, rows=rows, **own))).rows
+    fast, keep = {"MODEL.FGASEG.FAST.ENABLED": True}, {"MODEL.FGASEG.FAST.KEEP": 4}
+    assert (a.train, a.test) == (fast, keep)
+    assert (b.train, b.test) == (fast | {"SEED": 1}, keep | {"SEED": 2})
 
 
 @pytest.mark.parametrize(
@@ -149,6 +165,9 @@ def test_a_study_of_ones_own(tmp_path):
         ({"rows": [{"name": "a", "train": ["SEED", 1]}]}, "row 'a', train: expected keys with"),
         ({"rows": [{"name": "a", "paper": {"A-150": "much"}}]}, "row 'a', paper: expected"),
         ({"rows": {}}, "rows: expected a list"),
+        ({"rows": [{"name": "a", "ablation": "x"}]}, "expected a table of rows in 'ablations'"),
+        ({"rows": ROW, "ablations": str(TABLE)}, "got 'table2_nome'; did you mean"),
+        ({"rows": ROW, "ablations": "none.yaml"}, "none.yaml"),
         ({"panels": ["sen"]}, "panels: expected some of seen"),
         ({"figures": {"a": "mIoU"}}, "figures: expected 'test set/figure'"),
         ({"train_config": "no_such"}, "expected a YAML file or the name of a bundled"),

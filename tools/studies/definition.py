@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fgaseg_d2.config.loading import config_folder, find_config
+from fgaseg_d2.config.rows import BASE, row_of
+from fgaseg_d2.config.values import leaves
 from fgaseg_d2.io.regular_files import home_path, is_file
 from fgaseg_d2.io.yaml_files import read_yaml
 from fgaseg_d2.wording import shown
@@ -26,7 +28,9 @@ FIGURES = {
 COSTS = ("seconds_per_picture", "training_seconds", "parameters", "trained_parameters")
 _REQUIRED = ("title", "question", "train_config", "test_config", "default", "rows")
 _OPTIONAL = ("table", "note", "figures", "panels")
-_ROW_KEYS = ("name", "train", "test", "paper", "paper_time")
+# Where rows have their changes from: a table of rows, and those of its keys that only a test takes.
+_SOURCES = ("ablations", "only_tested")
+_ROW_KEYS = ("name", "ablation", "train", "test", "paper", "paper_time")
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,23 @@ def _folder() -> Path:
 
 
 def _study(path: Path, content: Any) -> Study:
-    _check_keys(content, (*_REQUIRED, *_OPTIONAL), _REQUIRED, "a study")
+    _check_keys(content, (*_REQUIRED, *_OPTIONAL, *_SOURCES), _REQUIRED, "a study")
     content = dict(content)
-    rows = tuple(_row(item, index + 1) for index, item in enumerate(_list(content, "rows")))
+    ablations, only_tested = content.pop("ablations", None), content.pop("only_tested", ())
+
+    def ablation(name: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a row of the table changes in a training, and what in a test alone."""
+        if ablations is None:
+            raise ValueError(
+                f"ablation: expected a table of rows in 'ablations', got {shown(name)}"
+            )
+        changes = dict(leaves(row_of(path.parent / str(ablations), str(name))))
+        changes.pop(BASE, None)
+        test = {key: changes.pop(key) for key in only_tested if key in changes}
+        return changes, test
+
+    items = enumerate(_list(content, "rows"))
+    rows = tuple(_row(item, index + 1, ablation) for index, item in items)
     for key in ("train_config", "test_config"):
         beside = path.parent / str(content[key])
         content[key] = beside if beside.is_file() else find_config(content[key])
@@ -135,7 +153,7 @@ def _study(path: Path, content: Any) -> Study:
     return study
 
 
-def _row(item: Any, position: int) -> Row:
+def _row(item: Any, position: int, ablation: Callable[[Any], tuple[dict, dict]]) -> Row:
     where = f"row {position}"
     _check_keys(item, _ROW_KEYS, ("name",), where)
     where = f"row {shown(str(item['name']))}"
@@ -144,8 +162,10 @@ def _row(item: Any, position: int) -> Row:
         for key in ("paper", "paper_time")
         if key in item
     }
-    changes = {key: _mapping(item, key, object, where) for key in ("train", "test") if key in item}
-    return Row(str(item["name"]), **changes, **figures)
+    train, test = ablation(item["ablation"]) if "ablation" in item else ({}, {})
+    for key, changes in (("train", train), ("test", test)):
+        changes |= _mapping(item, key, object, where) if key in item else {}
+    return Row(str(item["name"]), train, test, **figures)
 
 
 def _check(study: Study) -> None:
