@@ -3,6 +3,7 @@
 
 python tools/convert_checkpoint.py model_base.pth model_base.safetensors
 python tools/convert_checkpoint.py output/model_final.pth reference.pth --to reference
+python tools/convert_checkpoint.py model_final.pth part.safetensors --without-clip clip.safetensors
 """
 
 import argparse
@@ -42,10 +43,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--half", action="store_true", help="write half precision (float16): half the size"
     )
+    parser.add_argument(
+        "--without-clip",
+        type=place,
+        default="",
+        metavar="CLIP",
+        help="write a part file: without what this CLIP file (.safetensors, open_clip's names) "
+        "holds, but with its SHA-256; it is loaded with that file as MODEL.CLIP.PRETRAINED",
+    )
     return parser
 
 
-def convert(source: str, target: str, to: str, half: bool = False) -> str:
+def convert(source: str, target: str, to: str, *, half: bool = False, clip: str = "") -> str:
     """Convert one file.
 
     Args:
@@ -53,6 +62,7 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
         target: path to write, .pth or .safetensors.
         to: "fgaseg_d2" or "reference".
         half: whether to write floating-point tensors as float16.
+        clip: path or URL of a CLIP file whose tensors are left out, "" for none.
 
     Returns:
         What was done, in one line.
@@ -63,17 +73,27 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
     """
     from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
     from fgaseg_d2.checkpoint.formats import recognise
+    from fgaseg_d2.checkpoint.part_files import CLIP_SHA256
     from fgaseg_d2.checkpoint.weight_checks import check_values
     from fgaseg_d2.methods.fgaseg.parameter_names import to_reference
     from fgaseg_d2.wording import plain
 
-    state, kind = recognise(read_checkpoint(source, setting="IN")["model"])
+    loaded = read_checkpoint(source, setting="IN")
+    state, kind = recognise(loaded["model"])
+    sha256 = loaded.get(CLIP_SHA256, "")
     if not any(name.startswith("sem_seg_head.") for name in state):
         raise ValueError(
             f"expected a checkpoint of FGAseg or CAT-Seg, got {plain(source)}, which has other "
             f"tensors ({plain(next(iter(state)), 60)}, ...)."
         )
     check_values(state, source)
+    if clip:
+        if to == "reference":
+            raise ValueError(
+                "expected --without-clip without --to reference, got both; the authors' code reads "
+                "whole checkpoints only."
+            )
+        state, sha256 = part_of(state, clip, source)
     if to == "reference":
         state = to_reference(state)
     if half:
@@ -84,16 +104,59 @@ def convert(source: str, target: str, to: str, half: bool = False) -> str:
                 f"expected numbers that half precision can hold (65,504 at most), got larger ones "
                 f"in {plain(large[0], 60)}; leave out --half."
             )
-    write_checkpoint(target, state)
+    write_checkpoint(target, state, clip_sha256=sha256)
     count = sum(tensor.numel() for tensor in state.values())
     return f"{source} ({kind}, {len(state)} tensors, {count:,} numbers) -> {target} ({to} names)"
+
+
+def part_of(state: dict, clip: str, source: str) -> tuple[dict, str]:
+    """What a checkpoint holds beyond a CLIP.
+
+    Args:
+        state: tensors under the names of this package.
+        clip: path or URL of the CLIP file.
+        source: what messages call the checkpoint.
+
+    Returns:
+        The tensors that are left, and the SHA-256 of the CLIP file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no safetensors file, or the checkpoint does not stand on it.
+    """
+    from fgaseg_d2.checkpoint.file_kinds import SAFETENSORS, file_format, read_file
+    from fgaseg_d2.checkpoint.files import locate_checkpoint
+    from fgaseg_d2.checkpoint.part_files import sha256_of, without_clip
+    from fgaseg_d2.io.file_errors import reading
+    from fgaseg_d2.wording import plain
+
+    local = locate_checkpoint(clip, "--without-clip")
+    with reading(local, "CLIP weights"):
+        if file_format(local, clip) != SAFETENSORS:
+            raise ValueError(
+                f"expected a .safetensors file for --without-clip, got {plain(clip)}; save its "
+                "tensors with safetensors, and train with that file."
+            )
+        part = without_clip(state, read_file(local, clip))
+        if len(part) == len(state):
+            raise ValueError(
+                f"expected the CLIP that {plain(source)} was trained on, got {plain(clip)}, which "
+                f"has none of its {len(state)} tensors; name that of MODEL.CLIP.PRETRAINED."
+            )
+        return part, sha256_of(local)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     return run_command(
         build_parser(),
-        lambda options: say(convert(options.input, options.output, options.to, options.half)),
+        lambda options: say(
+            convert(
+                *(options.input, options.output, options.to),
+                half=options.half,
+                clip=options.without_clip,
+            )
+        ),
         arguments,
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from ..wording import plain
 from .files import locate_checkpoint, read_checkpoint
 from .formats import find_format
+from .part_files import CLIP_SHA256, forget_files, from_clip
+from .unfilled import UnfilledModel
 from .weight_checks import check_values
 
 logger = logging.getLogger(__name__)
 # Names in the CLIPs of OpenAI and open_clip, and of transformers.
 _CLIP = ("visual.", "text.transformer.", "token_embedding.", "vision_model.", "text_model.")
+# Of BatchNorm: other code leaves them out, and nothing here reads them.
+_COUNTER = "num_batches_tracked"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,7 @@ class LoadReport:
         unexpected: names in the checkpoint that the model lacks.
         added: names of the model's parts that the format does not have, set so that the model
             computes what the checkpoint was trained for.
+        clip: names of the model's tensors that come from the CLIP which a part file stands on.
     """
 
     path: str
@@ -40,12 +45,15 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    clip: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people."""
         if not self.path:
             return f"no checkpoint: none of {self.total:,} parameters loaded"
         text = f"{self.loaded:,} of {self.total:,} parameters from {self.path} ({self.kind} format)"
+        if self.clip:
+            text += f"; {len(self.clip)} tensors from the CLIP that it stands on"
         if self.added:
             text += f"; {len(self.added)} tensors that {self.kind} lacks start without effect"
         if self.missing:
@@ -82,6 +90,30 @@ class FGASegCheckpointer(DetectionCheckpointer):
         self.allow_partial = allow_partial
         self.report = LoadReport("", "", 0, _count(self.model))
         self._path = ""
+        self._unfilled: UnfilledModel | None = None
+
+    @classmethod
+    def of_new_model(
+        cls,
+        build: Callable[[], nn.Module],
+        weights: str,
+        save_dir: str = "",
+        *,
+        allow_partial: bool = False,
+    ) -> "FGASegCheckpointer":
+        """Build a model that is loaded into next; its initial values are drawn only if needed.
+
+        Args:
+            build: makes the model, from the same random numbers the same one.
+            weights: what will be loaded if there is nothing newer, "" for nothing.
+            save_dir, allow_partial: as for the constructor.
+        """
+        if not weights or allow_partial:
+            return cls(build(), save_dir, allow_partial=allow_partial)
+        unfilled = UnfilledModel(build)
+        checkpointer = cls(unfilled.model, save_dir)
+        checkpointer._unfilled = unfilled
+        return checkpointer
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         """Load a checkpoint.
@@ -121,10 +153,11 @@ class FGASegCheckpointer(DetectionCheckpointer):
         wanted = self.model.state_dict()
         found = find_format(checkpoint["model"])
         state = found.translated(checkpoint.pop("model"))
+        clip = self._from_clip(checkpoint.pop(CLIP_SHA256, "")) - state.keys()
+        self._fill_if_needed(state, clip)
         loadable = found.completed(state, self.model)
         fitting = {n for n, t in loadable.items() if n in wanted and wanted[n].shape == t.shape}
-        # Step counters of BatchNorm: other code leaves them out, and nothing here reads them.
-        missing = [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")]
+        missing = [n for n in wanted if n not in fitting | clip and not n.endswith(_COUNTER)]
         self.report = LoadReport(
             self._path,
             found.name,
@@ -133,6 +166,7 @@ class FGASegCheckpointer(DetectionCheckpointer):
             tuple(missing),
             tuple(n for n in state if n not in wanted),
             tuple(name for name in loadable if name not in state),
+            tuple(name for name in wanted if name in clip),
         )
         if not fitting and wanted.keys().isdisjoint(loadable):
             raise ValueError(
@@ -148,9 +182,26 @@ class FGASegCheckpointer(DetectionCheckpointer):
                 "True."
             )
         check_values({name: loadable[name] for name in fitting}, self._path, wanted)
+        if not clip:
+            forget_files(self.model)
         incompatible = super()._load_model({"model": loadable})
         self.logger.info("Loaded %s", self.report.summary())
         return incompatible
+
+    def _from_clip(self, sha256: str) -> set[str]:
+        """Names that a part file leaves to its CLIP, none for any other checkpoint."""
+        return from_clip(self.model, sha256, self._path) if sha256 else set()
+
+    def _fill_if_needed(self, state: Mapping[str, Tensor], clip: set[str]) -> None:
+        """Draw the initial values that were left out, unless the checkpoint brings all of them."""
+        if self._unfilled is None:
+            return
+        for name, tensor in self.model.state_dict().items():
+            brought = name in clip or (name in state and state[name].shape == tensor.shape)
+            if not brought and not name.endswith(_COUNTER):
+                self._unfilled.fill()
+                break
+        self._unfilled = None
 
 
 def _what(state: Mapping[str, Tensor]) -> str:

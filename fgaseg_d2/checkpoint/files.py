@@ -2,6 +2,7 @@
 
 import os
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..wording import plain
 from .downloads import cache_path, fetch_checkpoint, set_aside
 from .file_kinds import UnreadableFileError, read_file
 from .formats import is_foreign_name
+from .part_files import CLIP_SHA256, clip_of_part
 from .state_dicts import find_weights
 from .transfers import is_url
 from .weight_checks import check_size
@@ -94,7 +96,8 @@ def read_checkpoint(
 
     Returns:
         The weights under "model", by the model's names or those of FGA-seg, without the containers
-        and prefixes of training programs; and whatever else the file holds.
+        and prefixes of training programs; whatever else the file holds; and for a part file (see
+        `part_files`) the SHA-256 of its CLIP under "clip_sha256".
 
     Raises:
         OSError: there is no such file, or it cannot be read or fetched.
@@ -119,7 +122,29 @@ def read_checkpoint(
         )
     check_size(state, os.path.getsize(local), path)
     rest = {str(key): value for key, value in loaded.items() if not isinstance(value, Tensor)}
-    return rest | {"model": state}
+    part = {CLIP_SHA256: sha256} if (sha256 := clip_of_part(local)) else {}
+    return rest | part | {"model": state}
+
+
+def stands_on_clip(path: str) -> bool:
+    """Whether MODEL.WEIGHTS is a part file, whose CLIP must be loaded beside it.
+
+    Args:
+        path: what :func:`locate_checkpoint` takes; only an address whose name ends in .safetensors
+            is fetched.
+
+    Raises:
+        OSError, ValueError: it could not be fetched.
+    """
+    if is_url(path):
+        if not urllib.parse.urlsplit(path).path.endswith(".safetensors"):
+            return False
+        return bool(clip_of_part(locate_checkpoint(path)))
+    try:
+        return bool(clip_of_part(locate_checkpoint(path)))
+    # Whoever loads it says so.
+    except (OSError, ValueError):
+        return False
 
 
 def _names_of(model: Mapping[str, Tensor] | None) -> Callable[[str], bool]:
@@ -129,7 +154,10 @@ def _names_of(model: Mapping[str, Tensor] | None) -> Callable[[str], bool]:
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], state: Mapping[str, Tensor], elsewhere: str = "another folder"
+    path: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    elsewhere: str = "another folder",
+    clip_sha256: str = "",
 ) -> None:
     """Write a state dict; an interruption leaves no half-written file.
 
@@ -137,6 +165,7 @@ def write_checkpoint(
         path: a name that ends in .safetensors or .pth, which says the format.
         state: tensors by name.
         elsewhere: where else it could go, for the message.
+        clip_sha256: of the CLIP file that a part file stands on; .safetensors only.
 
     Raises:
         ValueError: another ending.
@@ -145,7 +174,10 @@ def write_checkpoint(
     ending = Path(path).suffix
     if ending not in (".safetensors", ".pth"):
         raise ValueError(f"expected a name that ends in .safetensors or .pth, got {path}.")
+    if clip_sha256 and ending != ".safetensors":
+        raise ValueError(f"expected a part file's name to end in .safetensors, got {path}.")
     tensors = {name: _alone(tensor.detach().cpu()) for name, tensor in state.items()}
+    metadata = {CLIP_SHA256: clip_sha256} if clip_sha256 else None
     with atomic_path(path, elsewhere) as temporary:
         # Into a file of ours: with a path torch.save does not say why it failed, and safetensors
         # writes to a file of its own, which a kill would leave.
@@ -153,7 +185,7 @@ def write_checkpoint(
             if ending == ".pth":
                 torch.save({"model": tensors}, file)
             else:
-                file.write(safetensors.torch.save(tensors))
+                file.write(safetensors.torch.save(tensors, metadata))
 
 
 def _alone(tensor: Tensor) -> Tensor:

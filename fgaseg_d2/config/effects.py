@@ -10,6 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
+from ..checkpoint.files import stands_on_clip
 from ..wording import shown
 from .keys import add_fgaseg_config
 from .methods import Part, chosen_method, parts_of_methods
@@ -26,17 +27,18 @@ def _is(*values: str) -> Callable[[Any], bool]:
     return lambda value: value in values
 
 
-def _off(value: Any) -> bool:
-    return not value
-
-
 _PARTS = (
     Part("INPUT.MIN_SIZE_TEST", ("INPUT.MAX_SIZE_TEST",)),
     Part(
         "INPUT.CROP.ENABLED",
         ("INPUT.CROP.TYPE", "INPUT.CROP.SIZE", "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA"),
     ),
-    Part("MODEL.WEIGHTS", ("MODEL.CLIP.PRETRAINED",), _off, unless="MODEL.WEIGHTS_PARTIAL"),
+    Part(
+        "MODEL.WEIGHTS",
+        ("MODEL.CLIP.PRETRAINED",),
+        lambda weights: not weights or stands_on_clip(weights),
+        unless="MODEL.WEIGHTS_PARTIAL",
+    ),
     Part("MODEL.CLIP.PROMPT_LENGTH", ("MODEL.CLIP.PROMPT_DEPTH",)),
     Part("MODEL.CLIP.PROMPT_DEPTH", ("MODEL.CLIP.PROMPT_LENGTH",)),
     Part("SOLVER.AMP.ENABLED", ("SOLVER.AMP.DTYPE",)),

@@ -58,10 +58,12 @@ def evaluate(
     cfg = expand_paths(cfg)
     warn_of_unread(cfg, logger)
     check_test_sets(cfg)
-    model = trainer.build_model(cfg)
-    checkpointer = FGASegCheckpointer(
-        model, cfg.OUTPUT_DIR, allow_partial=cfg.MODEL.WEIGHTS_PARTIAL
+    checkpointer = FGASegCheckpointer.of_new_model(
+        lambda: trainer.build_model(cfg),
+        *(cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR),
+        allow_partial=cfg.MODEL.WEIGHTS_PARTIAL,
     )
+    model = checkpointer.model
     trained = cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())
     if not trained and (getattr(model, "needs_weights", True) or not cfg.MODEL.CLIP.PRETRAINED):
         logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was not trained")

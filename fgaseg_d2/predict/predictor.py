@@ -81,8 +81,7 @@ class OpenVocabPredictor:
         self.cautions = Cautions()
         # Parameters that are made in inference mode could never be trained or changed.
         with torch.inference_mode(False):
-            self.model = build_model(self.cfg).eval()
-            self.weights_summary = self._load_weights()
+            self.model, self.weights_summary = self._load_model()
 
     def __call__(self, image: Picture, vocabulary: Words | None = None) -> Segmentation:
         """Segment one picture.
@@ -239,21 +238,29 @@ class OpenVocabPredictor:
         """One input of the model."""
         return {"image": self._input(picture), "output": "canvas", "vocabulary": vocabulary}
 
-    def _load_weights(self) -> str:
-        """Load MODEL.WEIGHTS and say in words what the model has."""
-        checkpointer = FGASegCheckpointer(self.model, allow_partial=self.cfg.MODEL.WEIGHTS_PARTIAL)
+    def _load_model(self) -> tuple[Any, str]:
+        """The model with MODEL.WEIGHTS, and what it has in words."""
+        checkpointer = FGASegCheckpointer.of_new_model(
+            lambda: build_model(self.cfg),
+            self.cfg.MODEL.WEIGHTS,
+            allow_partial=self.cfg.MODEL.WEIGHTS_PARTIAL,
+        )
         checkpointer.load(self.cfg.MODEL.WEIGHTS)
-        if self.cfg.MODEL.WEIGHTS:
-            return checkpointer.report.summary()
-        total = sum(parameter.numel() for parameter in self.model.parameters())
+        model = checkpointer.model.eval()
+        loaded = self.cfg.MODEL.WEIGHTS
+        return model, checkpointer.report.summary() if loaded else self._without_weights(model)
+
+    def _without_weights(self, model: Any) -> str:
+        """What a model has where MODEL.WEIGHTS is empty."""
+        total = sum(parameter.numel() for parameter in model.parameters())
         pretrained = self.cfg.MODEL.CLIP.PRETRAINED
         if not pretrained:
             return (
                 f"random weights (none of {total:,} parameters was trained), so the result means "
                 "nothing"
             )
-        clip = sum(parameter.numel() for parameter in self.model.clip_parameters())
-        if not self.model.needs_weights:
+        clip = sum(parameter.numel() for parameter in model.clip_parameters())
+        if not model.needs_weights:
             return f"CLIP's pretrained weights {pretrained!r} alone ({clip:,} parameters)"
         return (
             f"CLIP's pretrained weights {pretrained!r} for {clip:,} of {total:,} parameters and "

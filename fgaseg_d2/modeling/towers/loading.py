@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ...checkpoint.downloads import set_aside
 from ...checkpoint.file_kinds import UnreadableFileError
-from ...checkpoint.files import locate_checkpoint
+from ...checkpoint.files import locate_checkpoint, stands_on_clip
+from ...checkpoint.part_files import note_file
 from ...checkpoint.weight_checks import check_values
 from ...io.file_errors import ReadError, reading
 from ...io.json_files import read_json
@@ -95,12 +96,15 @@ def load_image_tower(name: str, pretrained: str) -> nn.Module:
 def needed_pretrained(pretrained: str, weights: str, weights_partial: bool) -> str:
     """What to load into CLIP: nothing where a checkpoint brings the whole model anyway.
 
+    A part file does not.
+
     Args:
         pretrained: MODEL.CLIP.PRETRAINED.
         weights: MODEL.WEIGHTS.
         weights_partial: MODEL.WEIGHTS_PARTIAL.
     """
-    return "" if weights and not weights_partial else pretrained
+    whole = bool(weights) and not weights_partial and not stands_on_clip(weights)
+    return "" if whole else pretrained
 
 
 def _create(name: str) -> nn.Module:
@@ -161,6 +165,9 @@ def _from_file(name: str, pretrained: str) -> nn.Module:
             f"{_reason(error)}. Set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
         ) from error
     _check_activation(name, pretrained, quick_gelu)
+    note_file(clip, path)
+    # It leaves the rest of its CLIP.
+    note_file(clip.get_submodule("visual"), path)
     return clip
 
 
