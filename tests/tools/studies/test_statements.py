@@ -3,13 +3,14 @@
 import json
 import re
 import statistics
-from pathlib import Path
 
 import pytest
 from scipy.stats import t as student
+from studies.definition import study_names
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs/studies"
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "results/studies"
 PAGE = (ROOT / "docs/STUDIES.md").read_text(encoding="utf-8")
 TEXT = " ".join(PAGE.split())
 LEVEL = 0.05
@@ -20,7 +21,7 @@ def load(study):
     return json.loads((FOLDER / f"{study}.json").read_text(encoding="utf-8"))
 
 
-DOCUMENTS = {path.stem: load(path.stem) for path in sorted(FOLDER.glob("*.json"))}
+DOCUMENTS = {name: load(name) for name in study_names()}
 
 
 def rows_with_runs(document):
@@ -103,7 +104,7 @@ def test_rows_that_share_their_default_runs():
 @pytest.mark.parametrize("study", DOCUMENTS)
 def test_every_number_of_a_statement_is_in_its_table(study):
     (statement,) = re.findall(
-        rf"^\* \*\*\[[^\]]+\]\(studies/{study}\.md\)\*\*(.*?)(?=^\* |^`tests|\n\n)",
+        rf"^\* \*\*\[[^\]]+\]\(\.\./results/studies/{study}\.md\)\*\*(.*?)(?=^\* |^`tests|\n\n)",
         PAGE,
         re.MULTILINE | re.DOTALL,
     )
@@ -145,14 +146,16 @@ def test_statements_about_means():
 
 
 def test_what_was_measured_again_is_in_its_log():
-    log = json.loads((ROOT / "docs/measurements/zero_line.json").read_text(encoding="utf-8"))
+    log = json.loads((ROOT / "results/measurements/zero_line.json").read_text(encoding="utf-8"))
     zero = [f"{log['zero_line'][figure]:.1f}" for figure in ("seen", "unseen", "nouns")]
     assert "{} on seen pairs, {} on unseen ones, {} on nouns".format(*zero) in TEXT
     rows = [log["default_row"][figure] for figure in ("seen", "unseen", "nouns")]
     reached = [f"{statistics.fmean(row):.1f} ± {statistics.stdev(row):.1f}" for row in rows]
     assert "reaches {}, {} and {}.".format(*reached) in TEXT
 
-    log = json.loads((ROOT / "docs/measurements/early_rejection.json").read_text(encoding="utf-8"))
+    log = json.loads(
+        (ROOT / "results/measurements/early_rejection.json").read_text(encoding="utf-8")
+    )
     seconds = {keep: statistics.median(values) for keep, values in log["seconds"].items()}
     without = seconds["1000"]
     shares = [f"{100 * seconds[keep] / without:.0f}" for keep in ("1", "4", "8", "16")]

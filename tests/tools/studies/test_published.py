@@ -1,7 +1,6 @@
-"""The tables in docs/studies against the logs beside them, and against what makes tables."""
+"""The tables in results/studies against the runs behind them, and against what makes tables."""
 
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,16 @@ import pytest
 from studies import table
 from studies.definition import load_study, study_names
 
-FOLDER = Path(__file__).parents[2] / "docs/studies"
-DOCUMENTS = sorted(FOLDER.glob("*.json"))
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "results/studies"
+DOCUMENTS = [FOLDER / f"{name}.json" for name in study_names()]
 
 
 @pytest.fixture(scope="module")
-def logs():
-    """All files of the archive by name, read as JSON lines."""
-    with tarfile.open(FOLDER / "logs.tar.xz") as archive:
-        return {member.name: archive.extractfile(member).read() for member in archive}
+def trainings():
+    """What each training changed in the default row's with seed 0, and its losses, by folder."""
+    return json.loads((FOLDER / "trainings.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: path.stem)
@@ -29,35 +29,38 @@ def finished(row):
     return [run for run in row["runs"] if run["state"] == "finished"]
 
 
-def test_every_study_has_a_table():
-    assert {path.stem for path in DOCUMENTS} == set(study_names())
+def test_every_study_has_a_table_and_every_table_a_study():
+    assert {path.stem for path in FOLDER.glob("*.md")} == set(study_names())
 
 
-def test_figures_are_those_of_the_logs(document, logs):
+def test_figures_are_those_of_the_test_sets(document):
     for row in document["rows"]:
         assert len(finished(row)) in (0, 3)
         for run in finished(row):
             for key, source in document["figures"].items():
                 test_set, figure = source.split("/")
-                log = json.loads(logs[f"{run['folder']}/inference/{test_set}/evaluation.json"])
-                assert run["figures"][key] == log["results"][figure], (row["name"], key)
-                assert log["pictures"] == document["settings"]["scenes"]
+                assert run["figures"][key] == run["results"][test_set][figure], (row["name"], key)
+                assert run["pictures"][test_set] == document["settings"]["scenes"]
 
 
-def test_runs_were_trained_as_the_rows_say(document, logs):
+def test_runs_were_trained_as_the_rows_say(document, trainings):
+    settings = document["settings"]
+    assert settings["iterations"] == trainings["SOLVER.MAX_ITER"]
+    assert settings["weights_sha256"] == trainings["weights_sha256"]
     for row in document["rows"]:
         for run in finished(row):
-            training = Path(run["folder"]).parent
-            settings = json.loads(logs[f"{training}/settings.json"])
-            wanted = row["train"] | {
-                "SEED": run["seed"],
-                "SOLVER.MAX_ITER": document["settings"]["iterations"],
-                "weights_sha256": document["settings"]["weights_sha256"],
-            }
-            assert {key: settings[key] for key in wanted} == wanted
-            steps = [json.loads(line) for line in logs[f"{training}/metrics.json"].splitlines()]
-            assert steps[-1]["iteration"] == settings["SOLVER.MAX_ITER"] - 1
-            assert np.isfinite([step["total_loss"] for step in steps]).all()
+            training = trainings["runs"][str(Path(run["folder"]).parent)]
+            assert training["changes"] == row["train"] | {"SEED": run["seed"]}
+            assert len(training["total_loss"]) == len(trainings["iterations"])
+            assert np.isfinite(training["total_loss"]).all()
+            assert training["total_loss"][-1] < training["total_loss"][0] / 2
+
+
+def test_no_training_is_listed_that_no_table_uses(trainings):
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in DOCUMENTS]
+    rows = [row for document in documents for row in document["rows"]]
+    used = {str(Path(run["folder"]).parent) for row in rows for run in finished(row)}
+    assert used == set(trainings["runs"])
 
 
 def test_means_and_deviations_are_those_of_the_runs(document):
