@@ -79,7 +79,8 @@ def _range_is_a_range(cfg: CfgNode) -> str | None:
 
 def _schedule_fits(cfg: CfgNode) -> str | None:
     solver = cfg.SOLVER
-    if solver.LR_SCHEDULER_NAME == "WarmupCosineLR" and solver.BASE_LR_END > solver.BASE_LR:
+    ends = solver.LR_SCHEDULER_NAME in ("WarmupCosineLR", "WarmupPolyLR")
+    if ends and solver.BASE_LR_END > solver.BASE_LR:
         return (
             f"expected SOLVER.BASE_LR_END of at most SOLVER.BASE_LR {solver.BASE_LR:g}, got "
             f"{solver.BASE_LR_END:g}"

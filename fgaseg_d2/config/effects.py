@@ -55,13 +55,23 @@ _PARTS = (
     Part(
         "SOLVER.LR_SCHEDULER_NAME",
         ("SOLVER.STEPS",),
-        lambda name: name not in ("WarmupCosineLR", "WarmupStepWithFixedGammaLR"),
+        lambda name: name not in ("WarmupCosineLR", "WarmupStepWithFixedGammaLR", "WarmupPolyLR"),
     ),
-    Part("SOLVER.LR_SCHEDULER_NAME", ("SOLVER.GAMMA",), lambda name: name != "WarmupCosineLR"),
+    Part(
+        "SOLVER.LR_SCHEDULER_NAME",
+        ("SOLVER.GAMMA",),
+        lambda name: name not in ("WarmupCosineLR", "WarmupPolyLR"),
+    ),
+    Part(
+        "SOLVER.LR_SCHEDULER_NAME",
+        ("SOLVER.POLY_LR_POWER",),
+        # A schedule of one's own may read it.
+        lambda name: not name.startswith("Warmup") or name == "WarmupPolyLR",
+    ),
     Part(
         "SOLVER.LR_SCHEDULER_NAME",
         ("SOLVER.NUM_DECAYS",),
-        lambda name: name not in ("WarmupCosineLR", "WarmupMultiStepLR"),
+        lambda name: name not in ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupPolyLR"),
     ),
     Part(
         "SOLVER.LR_SCHEDULER_NAME",
@@ -74,8 +84,13 @@ _PARTS = (
     ),
     Part(
         "TEST.SLIDING_WINDOW.ENABLED",
-        tuple(f"TEST.SLIDING_WINDOW.{key}" for key in ("CANVAS", "SIZE", "STRIDE")),
+        tuple(
+            f"TEST.SLIDING_WINDOW.{key}"
+            for key in ("CANVAS", "SIZE", "STRIDE", "SHORT_SIDE", "LONG_SIDE")
+        ),
     ),
+    Part("TEST.SLIDING_WINDOW.SHORT_SIDE", ("TEST.SLIDING_WINDOW.CANVAS",), lambda side: not side),
+    Part("TEST.SLIDING_WINDOW.SHORT_SIDE", ("TEST.SLIDING_WINDOW.LONG_SIDE",)),
     Part("TEST.AUG.ENABLED", ("TEST.AUG.MIN_SIZES", "TEST.AUG.FLIP")),
     Part("TEST.PRECISE_BN.ENABLED", ("TEST.PRECISE_BN.NUM_ITER",)),
 )

@@ -117,6 +117,7 @@ def _add_training(cfg: CN) -> None:
     cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0
     cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    cfg.SOLVER.POLY_LR_POWER = 0.9  # of "WarmupPolyLR", which ends at SOLVER.BASE_LR_END
     cfg.SOLVER.WARMUP_FACTOR = 1.0
     cfg.SOLVER.WARMUP_ITERS = 0
     cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"; used when SOLVER.AMP.ENABLED
@@ -129,6 +130,10 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.SLIDING_WINDOW.CANVAS = [640, 640]  # the picture is squashed to this ...
     cfg.TEST.SLIDING_WINDOW.SIZE = [384, 384]  # ... cut into windows of this size ...
     cfg.TEST.SLIDING_WINDOW.STRIDE = [256, 256]  # ... at this stride, and seen once as a whole.
+    # Above 0: pictures keep their shape instead, with this shorter side and at most that longer
+    # one, and are seen by windows alone.
+    cfg.TEST.SLIDING_WINDOW.SHORT_SIDE = 0
+    cfg.TEST.SLIDING_WINDOW.LONG_SIDE = 2048
     # Views (windows and whole pictures) that go through the model together; this bounds the memory.
     # FAST and KEEP_CLASSES take all views of a picture together.
     cfg.TEST.MAX_VIEWS = 8

@@ -60,7 +60,12 @@ def _initial_weights(pretrained: str) -> str:
 
 def _protocol(cfg: CfgNode) -> str:
     window, size = cfg.TEST.SLIDING_WINDOW, cfg.MODEL.CLIP.IMAGE_SIZE
-    if window.ENABLED:
+    if window.ENABLED and window.SHORT_SIDE:
+        looks = (
+            f"sliding window, short side {window.SHORT_SIDE}, at most {window.LONG_SIDE}, windows "
+            f"{_by(window.SIZE)} at stride {_by(window.STRIDE)}, each at {_by(size)}"
+        )
+    elif window.ENABLED:
         looks = (
             f"sliding window, canvas {_by(window.CANVAS)}, windows {_by(window.SIZE)} at stride "
             f"{_by(window.STRIDE)} and the whole picture, each at {_by(size)}"

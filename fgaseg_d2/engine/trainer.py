@@ -31,13 +31,17 @@ from ..wording import shown
 from .checkpointing import TrainingCheckpointer
 from .optimizer import build_optimizer
 from .resuming import check_groups, group_settings, kept_settings, warn_of_kept
+from .schedules import build_poly_schedule
 from .testing import build_evaluator, model_for_test
 from .train_loop import TrainLoop
 from .writers import build_writers
 
 logger = logging.getLogger(__name__)
 
-_SCHEDULES = ("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR")
+_SCHEDULES = (
+    *("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR"),
+    "WarmupPolyLR",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +171,7 @@ class FGASegTrainer(DefaultTrainer):
     def build_lr_scheduler(
         cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Build the schedule, which Detectron2 defines.
+        """Build the schedule: one of Detectron2's, or "WarmupPolyLR".
 
         Raises:
             ValueError: an unknown SOLVER.LR_SCHEDULER_NAME.
@@ -178,6 +182,8 @@ class FGASegTrainer(DefaultTrainer):
                 f"expected SOLVER.LR_SCHEDULER_NAME to be one of {', '.join(_SCHEDULES)}, got "
                 f"{shown(name)}; choose one"
             )
+        if name == "WarmupPolyLR":
+            return build_poly_schedule(cfg, optimizer)
         return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod

@@ -24,7 +24,7 @@ from ..config.renamed_keys import setting
 from ..vocabulary import Vocabulary
 from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entries
 from .inference.label_maps import requested_output
-from .inference.protocols import Size, ViewProtocol, make_protocol
+from .inference.protocols import PictureViews, Size, ViewProtocol, make_protocol
 from .precision import amp_dtype, autocast
 from .samples import Sample, configured_words, words_of
 from .stages import StageRecorder
@@ -45,6 +45,8 @@ class OpenVocabSegmentor(nn.Module):
         image_size: height and width that pictures (and windows) are resized to for the tower.
         pixel_mean, pixel_std: of the three channels, in the order of the input, range 0..255.
         sliding_window: canvas, window size and stride, or None to look at the picture whole.
+        slide_sides: shorter side, and longer side at most, of pictures that keep their shape and
+            are seen by windows alone; None for the canvas.
         max_views: views that go through the model together in inference.
         score_function: logits T x h x w of one view -> probabilities.
         autocast_dtype: autocast in inference, None for none.
@@ -72,6 +74,7 @@ class OpenVocabSegmentor(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         sliding_window: tuple[Size, Size, Size] | None = None,
+        slide_sides: Size | None = None,
         max_views: int = 8,
         score_function: ScoreFunction = torch.sigmoid,
         autocast_dtype: torch.dtype | None = None,
@@ -80,7 +83,7 @@ class OpenVocabSegmentor(nn.Module):
         if max_views < 1:
             raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
         self.protocol: ViewProtocol = make_protocol(
-            image_size, backbone.size_divisibility, sliding_window
+            image_size, backbone.size_divisibility, sliding_window, slide_sides
         )
         self.image_size = (image_size[0], image_size[1])
         self.backbone, self.text_encoder = backbone, text_encoder
@@ -117,6 +120,7 @@ class OpenVocabSegmentor(nn.Module):
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED
             else None,
+            "slide_sides": (window.SHORT_SIDE, window.LONG_SIDE) if window.SHORT_SIDE else None,
             "max_views": cfg.TEST.MAX_VIEWS,
             "score_function": SCORE_FUNCTIONS[cfg.MODEL.SCORES or scores],
             "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
@@ -194,10 +198,13 @@ class OpenVocabSegmentor(nn.Module):
             words: of all of them.
             scale: a factor on the resolution.
         """
-        protocol = self.protocol.scaled(scale)
-        views = [protocol.views(self.normalize(item["image"])) for item in inputs]
+        protocols = [self._protocol_for(item, scale) for item in inputs]
+        views = [
+            protocol.views(self.normalize(item["image"]))
+            for protocol, item in zip(protocols, inputs, strict=True)
+        ]
         logits = self._in_passes(torch.cat(views), words)
-        for parts in views:
+        for protocol, parts in zip(protocols, views, strict=True):
             aligned = (protocol.align(view) for view in islice(logits, len(parts)))
             yield reduce_entries(
                 protocol.merge(self.score_function(view) for view in aligned),
@@ -253,6 +260,10 @@ class OpenVocabSegmentor(nn.Module):
         for (words, scale, _), indices in groups.items():
             yield words, scale, indices
 
+    def _protocol_for(self, item: Sample, scale: float) -> PictureViews:
+        height, width = item["image"].shape[-2:]
+        return self.protocol.scaled(scale).for_picture((height, width))
+
     def _in_passes(self, views: Tensor, words: Vocabulary) -> Iterator[Tensor]:
         """Logits T x h x w of each view, float32; a few views go through together."""
         for part in views.split(len(views) if self.joint_views else self.max_views):
@@ -265,7 +276,7 @@ class OpenVocabSegmentor(nn.Module):
         """A picture's result with the maps that it was made of, from the same pass."""
         with StageRecorder(self.stages()) as record:
             (scores,) = self.scores([item], words, scale)
-        protocol = self.protocol.scaled(scale)
+        protocol = self._protocol_for(item, scale)
         masks = {
             name: protocol.merge_tokens(maps.float())
             for name, maps in self.pseudo_masks(record.outputs).items()

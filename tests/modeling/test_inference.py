@@ -8,7 +8,13 @@ from torch.nn import functional as F
 from fgaseg_d2.modeling.inference import label_maps
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.modeling.inference.class_scores import reduce_entries
-from fgaseg_d2.modeling.inference.protocols import CanvasWindows, window_offsets
+from fgaseg_d2.modeling.inference.protocols import (
+    CanvasWindows,
+    Slide,
+    make_protocol,
+    window_offsets,
+)
+from tests.conftest import build_small
 
 
 def test_windows_of_the_published_protocol():
@@ -164,3 +170,71 @@ def test_classes_without_a_chance_are_not_resized(monkeypatch, maps):
     )
     assert torch.equal(label_maps.best_classes(scores, (90, 120)), expected)
     assert sum(resized) <= 8
+
+
+def slide(height, width, **sizes):
+    """The slide protocol of small pictures, for one of them."""
+    settings = {"short": 24, "longest": 60, "window": (24, 24), "stride": (20, 20)} | sizes
+    return Slide(**settings, image_size=(24, 24)).for_picture((height, width))
+
+
+@pytest.mark.parametrize(
+    ("size", "canvas", "views"),
+    [
+        ((48, 48), (24, 24), 1),
+        ((48, 100), (24, 50), 3),
+        ((12, 9), (32, 24), 2),
+        # The longer side would be 96: the shorter one yields, and so do the windows.
+        ((50, 200), (15, 60), 3),
+    ],
+    ids=str,
+)
+def test_slide_keeps_the_shape_of_a_picture(size, canvas, views):
+    placed = slide(*size)
+    assert placed.canvas == canvas
+    assert placed.window == (min(24, canvas[0]), min(24, canvas[1]))
+    assert placed.views(torch.rand(3, *size)).shape == (views, 3, 24, 24)
+
+
+def test_slide_merges_to_the_mean_of_its_windows():
+    placed = slide(24, 50)
+    assert placed.corners() == [(0, 0), (0, 20), (0, 26)]
+    merged = placed.merge(torch.full((2, 24, 24), value) for value in (1.0, 2.0, 4.0))
+    columns = [
+        [
+            v
+            for (_, left), v in zip(placed.corners(), (1, 2, 4), strict=True)
+            if left <= x < left + 24
+        ]
+        for x in range(50)
+    ]
+    expected = torch.tensor([sum(seen) / len(seen) for seen in columns])
+    torch.testing.assert_close(merged, expected.expand(2, 24, 50))
+
+
+def test_slide_at_another_resolution():
+    whole = Slide(24, 60, (24, 24), (20, 20), (24, 24)).scaled(1.5)
+    assert (whole.short, whole.longest, whole.window) == (36, 90, (24, 24))
+
+
+def test_a_model_that_slides_gives_scores_at_the_pictures_size():
+    model = build_small(
+        *("TEST.SLIDING_WINDOW.ENABLED", True, "TEST.SLIDING_WINDOW.SIZE", [64, 64]),
+        *("TEST.SLIDING_WINDOW.STRIDE", [48, 48], "TEST.SLIDING_WINDOW.SHORT_SIDE", 64),
+    )
+    inputs = [
+        {"image": torch.rand(3, 40, 100) * 255, "vocabulary": "cat,dog"},
+        {"image": torch.rand(3, 64, 64) * 255, "vocabulary": "cat,dog", "explain": True},
+    ]
+    with torch.no_grad():
+        wide, square = model(inputs)
+        whole = build_small()(inputs[1:])[0]
+    assert wide["sem_seg"].shape == (2, 40, 100)
+    # One window, which is the whole picture; logits are enlarged before they become scores.
+    torch.testing.assert_close(square["sem_seg"], whole["sem_seg"], atol=0.02, rtol=0)
+    assert square["pseudo_masks"]["gcs"].shape == whole["pseudo_masks"]["gcs"].shape
+
+
+def test_a_stride_beyond_the_window_is_one_line_for_slides_too():
+    with pytest.raises(ValueError, match="1 <= STRIDE <= SIZE"):
+        make_protocol((24, 24), 8, ((640, 640), (24, 24), (25, 24)), (24, 60))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -18,10 +19,17 @@ _CLASSES = 64  # resized at a time
 
 
 class ViewProtocol(Protocol):
-    """From a picture to views, and from the views' maps back to the picture."""
+    """How pictures of any size are looked at."""
 
     def scaled(self, scale: float) -> ViewProtocol:
         """The same protocol at another resolution: sizes times a factor."""
+
+    def for_picture(self, size: Size) -> PictureViews:
+        """How pictures of this height and width are looked at."""
+
+
+class PictureViews(Protocol):
+    """From a picture to views, and from the views' maps back to the picture."""
 
     def views(self, image: Tensor) -> Tensor:
         """Picture 3 x H x W, normalised -> V x 3 x the model's input size."""
@@ -54,36 +62,37 @@ class Whole:
         size = scaled(self.image_size, scale, patch, (patch, patch))
         return dataclasses.replace(self, image_size=size)
 
+    def for_picture(self, size: Size) -> Whole:
+        """See `ViewProtocol`: the same for all."""
+        return self
+
     def views(self, image: Tensor) -> Tensor:
-        """See `ViewProtocol`: one view."""
+        """See `PictureViews`: one view."""
         return F.interpolate(image[None], self.image_size, mode="bilinear")
 
     def align(self, logits: Tensor) -> Tensor:
-        """See `ViewProtocol`: as they are."""
+        """See `PictureViews`: as they are."""
         return logits
 
     def merge(self, maps: Iterable[Tensor]) -> Tensor:
-        """See `ViewProtocol`: the only map."""
+        """See `PictureViews`: the only map."""
         (only,) = maps
         return only
 
     def merge_tokens(self, maps: Tensor) -> Tensor:
-        """See `ViewProtocol`: the only map."""
+        """See `PictureViews`: the only map."""
         return maps[0]
 
 
 @dataclasses.dataclass(frozen=True)
-class CanvasWindows:
-    """This family's sliding window: windows of a canvas, and the whole picture as the last view.
-
-    A picture is squashed to the canvas and cut into overlapping windows; each view is resized to
-    the model's input size. Half of a score is the windows' mean, half the whole view's.
+class Windows:
+    """Overlapping windows of a picture that is resized to a canvas; a score is their mean.
 
     Args:
-        canvas: height and width, in pixels, that the picture is squashed to.
+        canvas: height and width, in pixels, that the picture is resized to.
         window: height and width of a window, at most the canvas.
         stride: distance between windows.
-        image_size: the model's input size.
+        image_size: the model's input size, which each view is resized to.
     """
 
     canvas: Size
@@ -91,9 +100,13 @@ class CanvasWindows:
     stride: Size
     image_size: Size
 
-    def scaled(self, scale: float) -> CanvasWindows:
+    def scaled(self, scale: float) -> Windows:
         """See `ViewProtocol`: the canvas grows or shrinks, to one window at least."""
         return dataclasses.replace(self, canvas=scaled(self.canvas, scale, least=self.window))
+
+    def for_picture(self, size: Size) -> Windows:
+        """See `ViewProtocol`: the same for all."""
+        return self
 
     def corners(self) -> list[tuple[int, int]]:
         """Top and left of each window, in the order of the views."""
@@ -103,42 +116,34 @@ class CanvasWindows:
             for left in window_offsets(self.canvas[1], self.window[1], self.stride[1])
         ]
 
-    def views(self, image: Tensor) -> Tensor:
-        """See `ViewProtocol`."""
+    def crops(self, image: Tensor) -> list[Tensor]:
+        """The windows of a picture 3 x H x W, each 1 x 3 x the window's size."""
         height, width = self.window
         board = F.interpolate(image[None], self.canvas, mode="bilinear")
-        windows = [board[:, :, y : y + height, x : x + width] for y, x in self.corners()]
-        whole = F.interpolate(image[None], self.window, mode="bilinear")
-        return F.interpolate(torch.cat([*windows, whole]), self.image_size, mode="bilinear")
+        return [board[:, :, y : y + height, x : x + width] for y, x in self.corners()]
+
+    def views(self, image: Tensor) -> Tensor:
+        """See `PictureViews`."""
+        return F.interpolate(torch.cat(self.crops(image)), self.image_size, mode="bilinear")
 
     def align(self, logits: Tensor) -> Tensor:
-        """See `ViewProtocol`: at the window's size."""
+        """See `PictureViews`: at the window's size."""
         return F.interpolate(logits[None], self.window, mode="bilinear")[0]
 
     def merge(self, maps: Iterable[Tensor]) -> Tensor:
-        """See `ViewProtocol`; maps are taken one by one and need not all be in memory."""
+        """See `PictureViews`; maps are taken one by one and need not all be in memory."""
         height, width = self.window
-        corners = self.corners()
-        for index, view in enumerate(maps):
+        for index, ((y, x), view) in enumerate(zip(self.corners(), maps, strict=False)):
             if index == 0:
                 total = view.new_zeros(view.shape[0], *self.canvas)
                 cover = view.new_zeros(self.canvas)
-            if index < len(corners):
-                y, x = corners[index]
-                total[:, y : y + height, x : x + width] += view
-                cover[y : y + height, x : x + width] += 1
+            total[:, y : y + height, x : x + width] += view
+            cover[y : y + height, x : x + width] += 1
         total /= cover
-        whole = view
-        # In place and class by class: at this size the scores of many classes fill gigabytes.
-        for start in range(0, len(total), _CLASSES):
-            part = whole[None, start : start + _CLASSES]
-            total[start : start + _CLASSES] += F.interpolate(
-                part, self.canvas, mode="bilinear"
-            ).squeeze(0)
-        return total.div_(2)
+        return total
 
     def merge_tokens(self, maps: Tensor) -> Tensor:
-        """See `ViewProtocol`; weighted as scores are, a view without a map has no weight."""
+        """See `PictureViews`; weighted as scores are, a view without a map has no weight."""
         grid = (
             round(self.canvas[0] * maps.shape[2] / self.window[0]),
             round(self.canvas[1] * maps.shape[3] / self.window[1]),
@@ -156,6 +161,64 @@ class CanvasWindows:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class CanvasWindows(Windows):
+    """This family's sliding window: a picture squashed to the canvas, and seen once as a whole.
+
+    Half of a score is the windows' mean, half the whole view's, which is the last.
+    """
+
+    def views(self, image: Tensor) -> Tensor:
+        """See `PictureViews`."""
+        whole = F.interpolate(image[None], self.window, mode="bilinear")
+        views = torch.cat([*self.crops(image), whole])
+        return F.interpolate(views, self.image_size, mode="bilinear")
+
+    def merge(self, maps: Iterable[Tensor]) -> Tensor:
+        """See `PictureViews`; maps are taken one by one and need not all be in memory."""
+        views = iter(maps)
+        total = super().merge(islice(views, len(self.corners())))
+        whole = next(views)
+        # In place and class by class: at this size the scores of many classes fill gigabytes.
+        for start in range(0, len(total), _CLASSES):
+            part = whole[None, start : start + _CLASSES]
+            total[start : start + _CLASSES] += F.interpolate(
+                part, self.canvas, mode="bilinear"
+            ).squeeze(0)
+        return total.div_(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slide:
+    """Windows alone, of a picture that keeps its shape (as in mmsegmentation's "slide").
+
+    Args:
+        short: its shorter side in pixels.
+        longest: its longer side at most, for which the shorter one yields.
+        window: height and width of a window; where the picture is smaller, so is the window.
+        stride: distance between windows.
+        image_size: the model's input size.
+    """
+
+    short: int
+    longest: int
+    window: Size
+    stride: Size
+    image_size: Size
+
+    def scaled(self, scale: float) -> Slide:
+        """See `ViewProtocol`: the sides grow or shrink."""
+        short, longest = scaled((self.short, self.longest), scale)
+        return dataclasses.replace(self, short=short, longest=longest)
+
+    def for_picture(self, size: Size) -> Windows:
+        """See `ViewProtocol`."""
+        ratio = min(self.short / min(size), self.longest / max(size))
+        canvas = scaled(size, ratio)
+        window = (min(self.window[0], canvas[0]), min(self.window[1], canvas[1]))
+        return Windows(canvas, window, self.stride, self.image_size)
+
+
 def window_offsets(length: int, size: int, stride: int) -> list[int]:
     """Where windows begin along one axis, in pixels; the last one ends at the edge."""
     if length <= size:
@@ -168,13 +231,16 @@ def make_protocol(
     image_size: Sequence[int],
     patch: int,
     windows: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
-) -> Whole | CanvasWindows:
+    sides: Sequence[int] | None = None,
+) -> ViewProtocol:
     """The protocol of a configuration.
 
     Args:
         image_size: height and width of the tower's input.
         patch: both are multiples of this.
         windows: canvas, window size and stride, or None to look at the picture whole.
+        sides: shorter side, and longer side at most, of pictures that keep their shape; None
+            squashes them to the canvas.
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -188,6 +254,9 @@ def make_protocol(
     if windows is None:
         return Whole(input_size, patch)
     canvas, size, stride = windows
+    if sides is not None:
+        # A window that is larger than a picture becomes smaller.
+        canvas = size
     if any(len(pair) != 2 for pair in windows) or not all(
         1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
     ):
@@ -195,9 +264,10 @@ def make_protocol(
             "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
             f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
         )
-    return CanvasWindows(
-        (canvas[0], canvas[1]), (size[0], size[1]), (stride[0], stride[1]), input_size
-    )
+    window, step = (size[0], size[1]), (stride[0], stride[1])
+    if sides is not None:
+        return Slide(sides[0], sides[1], window, step, input_size)
+    return CanvasWindows((canvas[0], canvas[1]), window, step, input_size)
 
 
 def scaled(size: Size, scale: float, multiple: int = 1, least: Size = (1, 1)) -> Size:
