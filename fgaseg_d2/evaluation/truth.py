@@ -134,6 +134,4 @@ def read_unseen_classes(words: str) -> tuple[str, ...]:
         ValueError: not a list of names.
         FileNotFoundError: no such file.
     """
-    is_file = class_sources.looks_like_file(words) or os.path.isfile(os.path.expanduser(words))
-    read = class_sources.read_class_file if is_file else class_sources.split_classes
-    return tuple(", ".join(names) for names in read(words))
+    return class_sources.read_names(words)

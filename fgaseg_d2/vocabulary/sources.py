@@ -107,6 +107,20 @@ def looks_like_file(text: str) -> bool:
     return bool(ending or os.path.dirname(stem)) and os.path.isfile(os.path.expanduser(text))
 
 
+def read_names(words: str) -> tuple[str, ...]:
+    """Names of classes: "a,b", or a file with one class a line; none for no text.
+
+    Raises:
+        ValueError: not a list of names.
+        FileNotFoundError: no such file.
+    """
+    if not words:
+        return ()
+    is_file = looks_like_file(words) or os.path.isfile(os.path.expanduser(words))
+    classes = read_class_file(words) if is_file else split_classes(words)
+    return tuple(", ".join(names) for names in classes)
+
+
 def _read_text(path: Path) -> str:
     with path.open("rb") as file:
         content = file.read(MAX_TEXT + 1)

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+import yaml
 from detectron2.utils.events import EventStorage
 
 from fgaseg_d2 import Vocabulary
+from fgaseg_d2.config import load_config
 from fgaseg_d2.modeling.seen_classes import SeenClasses
 from fgaseg_d2.modeling.stages import StageRecorder
-from tests.conftest import build_small
+from fgaseg_d2.vocabulary.sources import read_names
+from tests.conftest import ROOT, build_small, config
 from tests.methods.tester import SegmentorTester, picture
 
 LDVC = (
@@ -313,3 +316,35 @@ def test_it_learns_to_tell_two_colors_apart():
         for result, item in zip(found, items, strict=True)
     ]
     assert sum(right) / len(right) > 0.95
+
+
+@pytest.mark.parametrize("name", ["voc_15_5", "coco_stuff_156_15", "context_49_10"])
+def test_splits_name_classes_of_their_sets_and_they_stay_unseen(name):
+    cfg = config(f"configs/ldvc/{name}.yaml")
+    unseen = read_names(cfg.TEST.UNSEEN_CLASSES)
+    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        classes = Vocabulary.from_metadata(dataset).class_names
+        assert set(unseen) < set(classes)
+    seen, count = (int(part) for part in name.split("_")[-2:])
+    assert (len(classes) - len(unseen), len(unseen)) == (seen, count)
+    small = ldvc(
+        "TEST.UNSEEN_CLASSES", cfg.TEST.UNSEEN_CLASSES, "DATASETS.TRAIN", cfg.DATASETS.TRAIN
+    )
+    assert small.unseen == set(unseen)
+    assert small.seen.names() == set(classes) - set(unseen)
+
+
+ROWS = yaml.safe_load((ROOT / "configs/ldvc/ablations.yaml").read_text(encoding="utf-8"))["ROWS"]
+
+
+def test_rows_are_the_claims_and_differ_where_they_say():
+    base = load_config(str(ROOT / "configs/ldvc/voc_15_5.yaml"))
+    loaded = {name: load_config(str(ROOT / f"configs/ldvc/ablations/{name}.yaml")) for name in ROWS}
+    for name, changes in ROWS.items():
+        expected = base.clone()
+        expected.defrost()
+        expected.merge_from_list([part for item in (changes or {}).items() for part in item])
+        assert loaded[name] == expected, name
+    decoders = {(cfg.MODEL.LDVC.ANCHOR, cfg.MODEL.LDVC.CONSENSUS) for cfg in loaded.values()}
+    assert decoders == {(a, c) for a in ("class", "vision") for c in ("none", "full", "route")}
+    assert load_config("zegclip") == loaded["zegclip"]

@@ -19,6 +19,7 @@ from ...modeling.seen_classes import SeenClasses
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.towers.base import DENSE, GLOBAL
 from ...vocabulary import Vocabulary
+from ...vocabulary.sources import read_names
 from .head import LDVCHead
 from .losses import LDVCCriterion
 from .prompts import VisionPrompts
@@ -102,6 +103,7 @@ class LDVC(OpenVocabSegmentor):
             "prompt_dropout": ldvc.DROPOUT,
             "drop_path": ldvc.DROP_PATH,
             "seen_shift": 0.0 if transductive else ldvc.SEEN_SHIFT,
+            "unseen": read_names(cfg.TEST.UNSEEN_CLASSES),
             "transductive_from": cfg.SOLVER.MAX_ITER // 2 if transductive else None,
             "sampled_classes": ldvc.LOSS.SAMPLED_CLASSES,
         }
