@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--unseen-classes", default="", metavar="LIST", help="'a,b' or a file: seen/unseen mIoU")
     add("--boundary-iou", action="store_true", help="also boundary IoU")
+    add("--fragments", action="store_true", help="also connected components over the truth's")
     add(
         "--old-miou-rule",
         action="store_true",
@@ -138,7 +139,7 @@ def evaluate(options: argparse.Namespace) -> None:
             f"warning: {len(saved.surplus)} label files in {options.folder} belong to no picture "
             f"and are left out: {few([path.name for path in saved.surplus])}\n"
         )
-    extras = Extras(options.boundary_iou, options.old_miou_rule)
+    extras = Extras(options.boundary_iou, options.old_miou_rule, options.fragments)
     output = options.output or os.path.join(options.folder, "scores")
     inference_folder(output, saved.truth.labels.dataset_name)  # before the work
     evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))

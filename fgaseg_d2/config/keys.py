@@ -146,6 +146,8 @@ def _add_inference(cfg: CN) -> None:
     # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
     # class a line; empty: the metadata's fgaseg_d2["unseen_classes"].
     cfg.TEST.BOUNDARY_IOU = False
+    # And into how many pieces the predictions fall: connected components over those of the truth.
+    cfg.TEST.FRAGMENTS = False
     cfg.TEST.OLD_MIOU_RULE = False
     cfg.TEST.UNSEEN_CLASSES = ""
     # Keep the label maps, to look at and to score again without the model.

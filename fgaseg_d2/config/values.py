@@ -130,6 +130,7 @@ _TEST = {
     "AUG.MIN_SIZES": items(SIDE, empty=False),
     "AUG.FLIP": FLAG,
     "BOUNDARY_IOU": FLAG,
+    "FRAGMENTS": FLAG,
     "OLD_MIOU_RULE": FLAG,
     "UNSEEN_CLASSES": TEXT,
     "SAVE_PREDICTIONS": FLAG,

@@ -136,7 +136,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> SegmentationEvaluator:
     folder = inference_folder(cfg.OUTPUT_DIR, dataset_name) / "predictions"
     return SegmentationEvaluator(
         truth,
-        Extras(cfg.TEST.BOUNDARY_IOU, cfg.TEST.OLD_MIOU_RULE),
+        Extras(cfg.TEST.BOUNDARY_IOU, cfg.TEST.OLD_MIOU_RULE, cfg.TEST.FRAGMENTS),
         PredictionWriter(folder, truth) if cfg.TEST.SAVE_PREDICTIONS else None,
     )
 

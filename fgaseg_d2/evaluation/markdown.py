@@ -15,6 +15,7 @@ _FIGURES = {
     "unseen_mIoU": "mIoU, unseen",
     "harmonic_mIoU": "harmonic mean",
     "mBoundaryIoU": "boundary IoU",
+    "fragments": "fragments (ratio)",
     "fwIoU": "fwIoU",
     "mACC": "mACC",
     "pACC": "pACC",

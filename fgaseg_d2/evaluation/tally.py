@@ -11,6 +11,7 @@ import numpy as np
 from ..data.occurrence import missing_classes
 from . import metrics
 from .confusion import boundary_counts, confusion_matrix
+from .fragments import fragment_counts
 from .truth import GroundTruth
 
 
@@ -21,10 +22,12 @@ class Extras:
     Attributes:
         boundary_iou: boundary IoU of every class and their mean.
         old_miou_rule: mIoU by Detectron2's rule before July 2022.
+        fragments: connected components of the predictions over those of the truth.
     """
 
     boundary_iou: bool = False
     old_miou_rule: bool = False
+    fragments: bool = False
 
 
 NO_EXTRAS = Extras()
@@ -45,12 +48,14 @@ class Tally:
     extras: Extras = NO_EXTRAS
     matrix: np.ndarray = field(init=False)
     boundary: np.ndarray = field(init=False)
+    fragments: np.ndarray = field(init=False)
     ignored: int = field(init=False, default=0)
     pictures: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.matrix = np.zeros((self.classes, self.classes), np.int64)
         self.boundary = np.zeros((3, self.classes), np.int64)
+        self.fragments = np.zeros(2, np.int64)
 
     def add(self, picture: str, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Count a picture.
@@ -73,6 +78,8 @@ class Tally:
             self.ignored += truth.size - int(counts.sum())
             if self.extras.boundary_iou:
                 self.boundary += boundary_counts(*arguments)
+            if self.extras.fragments:
+                self.fragments += fragment_counts(prediction, truth, self.ignore_label)
         except ValueError as error:
             raise ValueError(f"{picture}: {error}") from error
         self.pictures.add(picture)
@@ -89,12 +96,16 @@ class Tally:
                 raise _twice(min(both))
             total.matrix += other.matrix
             total.boundary += other.boundary
+            total.fragments += other.fragments
             total.ignored += other.ignored
             total.pictures |= other.pictures
         return total
 
     def results(self, truth: GroundTruth) -> dict[str, float]:
-        """All figures in percent, under the names that Detectron2's SemSegEvaluator gives them."""
+        """All figures, under the names that Detectron2's SemSegEvaluator gives them.
+
+        In percent, but for "fragments", a ratio.
+        """
         names = truth.labels.classes
         scores = metrics.ClassScores.from_matrix(self.matrix)
         whole = metrics.summary(self.matrix)
@@ -116,6 +127,9 @@ class Tally:
             results["mIoU_old_rule"] = metrics.old_rule_miou(self.matrix)
         if truth.unseen_classes:
             results |= metrics.split_mious(self.matrix, truth.unseen_indices)
+        if self.extras.fragments:
+            predicted, true = self.fragments.tolist()
+            results["fragments"] = predicted / true if true else float("nan")
         return {name: float(value) for name, value in results.items()}
 
     def missing_classes(self, truth: GroundTruth) -> str:
