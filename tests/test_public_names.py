@@ -14,8 +14,10 @@ PUBLIC = {
     "fgaseg_d2": ("OpenVocabPredictor", "Vocabulary", "add_fgaseg_config"),
     "fgaseg_d2.checkpoint": ("FGASegCheckpointer", "LoadReport", "recognise"),
     "fgaseg_d2.config": ("add_fgaseg_config", "find_config", "load_config"),
-    "fgaseg_d2.data": ("register_benchmarks", "register_folders", "register_storybook"),
-    "fgaseg_d2.data.mappers": ("SemanticMapper",),
+    "fgaseg_d2.data": (
+        *("register_benchmarks", "register_captions", "register_folders", "register_storybook"),
+    ),
+    "fgaseg_d2.data.mappers": ("CaptionMapper", "SemanticMapper"),
     "fgaseg_d2.engine": ("FGASegTrainer",),
     "fgaseg_d2.evaluation": ("SegmentationEvaluator",),
     "fgaseg_d2.evaluation.truth": ("GroundTruth",),

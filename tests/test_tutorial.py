@@ -14,7 +14,7 @@ from PIL import Image
 
 import train_net
 from fgaseg_d2.config.loading import load_config
-from fgaseg_d2.data.datasets.folders import register_configured
+from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.labels import read_label
 from fgaseg_d2.engine.setup import check_datasets
 from fgaseg_d2.storybook import draw_scene

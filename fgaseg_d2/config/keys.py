@@ -42,6 +42,9 @@ def _add_datasets(cfg: CN) -> None:
     # Datasets of your own: a list of {name: ..., images: ..., labels: ..., vocabulary: ...} and,
     # where it is not 255 (65535 above 255 classes), ignore_label; see docs/OWN_DATASET.md.
     cfg.DATASETS.FOLDERS = []
+    # And of pictures with captions: a list of {name: ..., file: ...}, a table with the columns
+    # image and caption, and where these differ images (a folder) and columns (two titles).
+    cfg.DATASETS.CAPTIONS = []
     # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
     # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
     cfg.DATASETS.TEST_VOCABULARIES = ()

@@ -19,6 +19,7 @@ COUNT, COUNT_OR_NONE = whole(1), whole(0)
 _DTYPES = ("float16", "bfloat16")
 _CROPS = ("absolute", "absolute_range", "relative", "relative_range")
 _DATASET = Rule("a name", lambda value: isinstance(value, str) and value != "")
+_DESCRIBED = Rule("{name: ..., ...}", lambda item: isinstance(item, Mapping))
 
 
 def _is_expected_result(item: Any) -> bool:
@@ -62,7 +63,8 @@ _DATASETS = {
     "TEST": items(_DATASET),
     "TEST_VOCABULARIES": items(either(TEXT, items(either(TEXT, items(TEXT))))),
     # Each is checked when it is registered.
-    "FOLDERS": items(Rule("{name: ..., ...}", lambda item: isinstance(item, Mapping))),
+    "FOLDERS": items(_DESCRIBED),
+    "CAPTIONS": items(_DESCRIBED),
 }
 _INPUT = {
     "FORMAT": one_of("RGB", "BGR"),

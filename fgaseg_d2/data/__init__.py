@@ -4,6 +4,7 @@ Importing registers Storybook and the benchmarks; nothing is read before a datas
 """
 
 from ..vocabulary.catalog import use_catalog
+from .datasets.captions import register_captions
 from .datasets.catalog import Detectron2Catalog
 from .datasets.folders import register_folders
 from .datasets.registration import register_benchmarks
@@ -13,4 +14,9 @@ use_catalog(Detectron2Catalog())
 register_storybook()
 register_benchmarks()
 
-__all__ = ["register_benchmarks", "register_folders", "register_storybook"]
+__all__ = [
+    "register_benchmarks",
+    "register_captions",
+    "register_folders",
+    "register_storybook",
+]

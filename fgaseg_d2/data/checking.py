@@ -10,10 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..io.orientation import UPRIGHT
+from ..vocabulary.dataset_words import CAPTIONED
+from ..wording import shown
 from .dataset_files import read_dataset_picture
-from .labels import LabelSpec, dataset_records, read_tagged_label
+from .labels import LabelSpec, read_tagged_label
+from .mappers.pictures import opened_record
 from .occurrence import missing_classes
 from .pair_sizes import Found, check_pair
+from .records import check_captions, dataset_kind, dataset_records
 
 _SHOWN = 20  # problems in a report
 
@@ -60,13 +64,43 @@ class Report:
                 f"  orientation tags, which are applied: {self.tagged_pictures} pictures, "
                 f"{self.tagged_labels} label files"
             )
-        lines += [f"  error: {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"  error: {len(self.problems) - _SHOWN} more files")
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
 
 
-def check_dataset(name: str) -> Report:
+@dataclass(frozen=True)
+class CaptionReport:
+    """What is in a dataset of pictures with captions.
+
+    Attributes:
+        name: of the dataset.
+        pictures: how many there are.
+        captions: of all pictures.
+        problems: one line for each picture that cannot be used.
+    """
+
+    name: str
+    pictures: int
+    captions: list[str]
+    problems: list[str]
+
+    def text(self) -> str:
+        """The report for people."""
+        lengths = [len(caption.split()) for caption in self.captions]
+        lines = [
+            f"{self.name}: {self.pictures} pictures, {len(lengths)} captions of {min(lengths)} to "
+            f"{max(lengths)} words, {sum(lengths) / len(lengths):.1f} on average"
+        ]
+        commonest, times = Counter(self.captions).most_common(1)[0]
+        if times > 1:
+            different = len(set(self.captions))
+            lines.append(
+                f"  {different} captions are different; the commonest, {times} times: "
+                f"{shown(commonest)}"
+            )
+        return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
+
+
+def check_dataset(name: str) -> Report | CaptionReport:
     """Read every picture and label file of a registered dataset.
 
     Args:
@@ -76,6 +110,8 @@ def check_dataset(name: str) -> Report:
         ValueError: not registered, without classes, or without records.
         FileNotFoundError: as the dataset's own loading function says.
     """
+    if dataset_kind(name) == CAPTIONED:
+        return _check_captions(name)
     labels = LabelSpec.from_metadata(name)
     records = dataset_records(name)
     pixels, occurs = (np.zeros(len(labels.classes), np.int64) for _ in range(2))
@@ -97,6 +133,26 @@ def check_dataset(name: str) -> Report:
         tagged_pictures=tagged["picture"],
         tagged_labels=tagged["label"],
     )
+
+
+def _check_captions(name: str) -> CaptionReport:
+    records = dataset_records(name)
+    check_captions(name, records)
+    problems = []
+    for record in tqdm(records, desc=name, unit="picture", disable=None):
+        try:
+            opened_record(record)
+        except (ValueError, OSError) as error:
+            problems.append(" ".join(str(error).split()))
+    captions = [caption for record in records for caption in record["captions"]]
+    return CaptionReport(name, len(records), captions, problems)
+
+
+def _problem_lines(problems: list[str]) -> list[str]:
+    lines = [f"  error: {problem}" for problem in problems[:_SHOWN]]
+    if len(problems) > _SHOWN:
+        lines.append(f"  error: {len(problems) - _SHOWN} more files")
+    return lines
 
 
 def _checked_label(record: dict, labels: LabelSpec, tagged: Counter[str]) -> np.ndarray:

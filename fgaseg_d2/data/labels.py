@@ -1,14 +1,12 @@
-"""Registered semantic-segmentation datasets: their classes, their records, their label files."""
+"""Registered semantic-segmentation datasets: their classes and their label files."""
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from ..io.files import pillow_errors
@@ -17,6 +15,7 @@ from ..io.regular_files import kind_of_file, require_file
 from ..vocabulary import dataset_words as metadata_words
 from ..wording import in_one_line, shown
 from .dataset_files import local_path
+from .records import require_registered
 
 DEFAULT_IGNORE_LABEL = 255
 # Taken where 255 is a class: the largest value of a 16-bit label file.
@@ -46,11 +45,17 @@ class LabelSpec:
                 65535 where 255 is a class.
 
         Raises:
-            ValueError: not registered, no classes, or an ignore label that is no whole number or
-                one of the classes.
+            ValueError: not registered, samples of another kind, no classes, or an ignore label that
+                is no whole number or one of the classes.
         """
         require_registered(dataset_name)
         metadata = MetadataCatalog.get(dataset_name)
+        kind = metadata_words.sample_kind(metadata)
+        if kind != metadata_words.LABELLED:
+            raise ValueError(
+                f"expected a dataset with label maps, got {shown(dataset_name)}, whose samples are "
+                f"{kind}; name another where labels are needed, as in DATASETS.TEST"
+            )
         classes = metadata_words.class_names(metadata)
         if not classes:
             raise ValueError(
@@ -101,69 +106,6 @@ def outside_classes(value: int, num_classes: int) -> int:
     if not 0 <= value < num_classes:
         return value
     return WIDE_IGNORE_LABEL if num_classes <= WIDE_IGNORE_LABEL else -1
-
-
-def require_registered(dataset_name: str) -> None:
-    """Raise a ValueError with the nearest names unless the DatasetCatalog knows the name."""
-    known = DatasetCatalog.list()
-    if dataset_name in known:
-        return
-    near = difflib.get_close_matches(dataset_name, known, n=3, cutoff=0.4)
-    hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
-    raise ValueError(
-        f"dataset {shown(dataset_name)} is not registered; {hint}. Register your own with "
-        "DATASETS.FOLDERS, or in a module given by --import"
-    )
-
-
-def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
-    """List the samples of a registered dataset.
-
-    Args:
-        dataset_name: name in the DatasetCatalog.
-        most: only the first, this many; 0 for all.
-
-    Returns:
-        Dicts that all have ``file_name`` and ``sem_seg_file_name``, text or path objects as the
-        dataset gives them: other evaluators look pictures up by these.
-
-    Raises:
-        ValueError: not registered, empty, a record without one of the two, or a negative number.
-        FileNotFoundError: as the dataset's own loading function says.
-    """
-    if most < 0:
-        raise ValueError(
-            f"expected TEST.MAX_PICTURES of 0 (all pictures of a test set) or more, got {most}"
-        )
-    require_registered(dataset_name)
-    records = DatasetCatalog.get(dataset_name)
-    if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
-        raise ValueError(
-            f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
-            f"records, got {shown(records)}; correct it"
-        )
-    records = list(records)
-    if not records:
-        raise ValueError(
-            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
-        )
-    for position, record in enumerate(records):
-        _check_record(record, f"dataset {shown(dataset_name)}: record {position}")
-    return records[: most or None]
-
-
-def _check_record(record: Any, where: str) -> None:
-    if not isinstance(record, Mapping):
-        raise ValueError(f"{where}: expected a dict, got {shown(record)}")
-    for key in ("file_name", "sem_seg_file_name"):
-        found = record.get(key)
-        if found is None or (isinstance(found, (str, bytes)) and not found):
-            raise ValueError(
-                f"{where} ({in_one_line(str(record.get('file_name', 'no file_name')), 120)}) has "
-                f"no {key}; every picture needs a label file for semantic segmentation"
-            )
-        if not isinstance(found, (str, bytes, os.PathLike)):
-            raise ValueError(f"{where}: expected {key} as a path, got {shown(found)}")
 
 
 def read_label(file_name: str | os.PathLike[str]) -> np.ndarray:

@@ -2,96 +2,28 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset, build_detection_test_loader
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from ..parallel import end_with_parent
 from ..vocabulary import Vocabulary
+from ..vocabulary.dataset_words import CAPTIONED, LABELLED
 from ..wording import shown
 from .dataset_words import training_vocabulary
-from .labels import LabelSpec, dataset_records, outside_classes
+from .labels import LabelSpec, outside_classes
+from .mappers.captioned import CaptionMapper
 from .mappers.labelled import SemanticMapper
-from .occurrence import warn_of_missing_classes
-from .seeding import derived_seed, seeded
+from .records import dataset_kind, dataset_records
+from .sampling import PositionSampler, SeededDataset
+
+# How a training sample of each kind is made.
+_TRAIN_MAPPERS = {LABELLED: SemanticMapper, CAPTIONED: CaptionMapper}
 
 logger = logging.getLogger(__name__)
-
-
-class PositionSampler(Sampler):
-    """Endless shuffled epochs as (position, index), the same for any number of ranks.
-
-    Position p is the p-th sample of the whole run over all ranks. There may be several groups of
-    samples, one behind the other in the dataset: batch b is of group b modulo their number, and
-    each group has epochs of its own.
-    """
-
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ):
-        """Choose where in the run to begin and which share of it to yield.
-
-        Args:
-            sizes: number of samples in each group.
-            batch_size: samples of a batch over all ranks.
-            seed: of the shuffling, 0 or more.
-            start: first position, over all ranks.
-            rank: this process yields positions start + rank, start + rank + world_size, ...
-            world_size: number of processes.
-        """
-        self.sizes = tuple(sizes)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.start = start
-        self.rank = rank
-        self.world_size = world_size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        orders: dict[int, tuple[int, torch.Tensor]] = {}
-        position = self.start + self.rank
-        while True:
-            batch, place = divmod(position, self.batch_size)
-            turn, group = divmod(batch, len(self.sizes))
-            epoch, offset = divmod(turn * self.batch_size + place, self.sizes[group])
-            if group not in orders or orders[group][0] != epoch:
-                orders[group] = epoch, self._order(group, epoch)
-            yield position, sum(self.sizes[:group]) + int(orders[group][1][offset])
-            position += self.world_size
-
-    def _order(self, group: int, epoch: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, 2, group))
-        return torch.randperm(self.sizes[group], generator=generator)
-
-
-class SeededDataset(Dataset):
-    """A dataset whose random augmentations depend on the position in the run alone."""
-
-    def __init__(self, dataset: Dataset, seed: int):
-        """Wrap a map-style dataset.
-
-        Args:
-            dataset: asked for one index at a time.
-            seed: of the run, 0 or more.
-        """
-        self.dataset = dataset
-        self.seed = seed
-
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        """Return the sample of a (position, index) pair of :class:`PositionSampler`."""
-        position, index = key
-        # The third part keeps these seeds apart from those of the shuffling, which have 2 there.
-        with seeded(derived_seed(self.seed, position, 1)):
-            return self.dataset[index]
 
 
 class TrainLoader:
@@ -163,11 +95,12 @@ class TrainLoader:
 def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
     """Build the training stream of DATASETS.TRAIN.
 
-    Datasets with the same words are joined. Those with others take turns with them, a batch each,
-    because a batch is trained on one vocabulary.
+    Datasets of one kind with the same words are joined. Those with others take turns with them, a
+    batch each, because a batch is trained on one vocabulary, or on captions.
 
     Args:
-        cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATE_STEPS, INPUT.
+        cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATE_STEPS, INPUT,
+            MODEL.META_ARCHITECTURE.
         seed: of shuffling and augmentation, 0 or more, the same on all ranks.
 
     Raises:
@@ -180,16 +113,18 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
             f"{shown(cfg.DATALOADER.SAMPLER_TRAIN)}; only plain shuffling resumes exactly"
         )
     check_train_datasets(cfg)
-    groups: dict[Vocabulary | None, list[Dataset]] = {}
+    groups: dict[tuple[str, Vocabulary | None], list[Dataset]] = {}
     for name in cfg.DATASETS.TRAIN:
-        records = dataset_records(name)
-        logger.info("%s: %d samples to train on", name, len(records))
-        mapper = SemanticMapper(cfg, name, is_train=True)
-        warn_of_missing_classes(mapper.labels, records)
+        records, kind = dataset_records(name), dataset_kind(name)
+        logger.info("%s: %d %s samples to train on", name, len(records), kind)
+        mapper = _TRAIN_MAPPERS[kind](cfg, name)
+        mapper.look_over(records)
         samples = MapDataset(DatasetFromList(records, copy=False), mapper)
-        groups.setdefault(mapper.vocabulary, []).append(samples)
+        groups.setdefault((kind, mapper.vocabulary), []).append(samples)
     if len(groups) > 1:
-        logger.info("%d vocabularies to train on; they take turns, a batch each", len(groups))
+        logger.info(
+            "%d groups of samples by kind and words; they take turns, a batch each", len(groups)
+        )
     return TrainLoader(
         [ConcatDataset(parts) for parts in groups.values()],
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
@@ -221,14 +156,34 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
 
 
 def check_train_datasets(cfg: CfgNode) -> None:
-    """Raise a ValueError unless DATASETS.TRAIN names registered datasets that can be trained on."""
+    """Check that DATASETS.TRAIN names registered datasets that the method can be trained on.
+
+    Args:
+        cfg: DATASETS.TRAIN and MODEL.META_ARCHITECTURE are used. A method's attribute
+            ``sample_kinds`` says which kinds of samples it takes; without one it takes labelled
+            ones.
+
+    Raises:
+        ValueError: it does not.
+    """
     if not cfg.DATASETS.TRAIN:
         raise ValueError(
             "DATASETS.TRAIN is empty; name the registered datasets to train on, such as "
             "DATASETS.TRAIN \"('storybook_train',)\""
         )
+    method = cfg.MODEL.META_ARCHITECTURE
+    known = META_ARCH_REGISTRY.get(method) if method in META_ARCH_REGISTRY else None
+    taken = getattr(known, "sample_kinds", (LABELLED,))
     for name in cfg.DATASETS.TRAIN:
-        training_vocabulary(LabelSpec.from_metadata(name))
+        kind = dataset_kind(name)
+        if kind not in taken:
+            raise ValueError(
+                f"expected {' or '.join(taken)} samples in DATASETS.TRAIN for "
+                f"MODEL.META_ARCHITECTURE {method}, got {shown(name)}, whose samples are {kind}; "
+                "leave it out, or choose another method"
+            )
+        if kind == LABELLED:
+            training_vocabulary(LabelSpec.from_metadata(name))
 
 
 def with_legal_ignore_value(cfg: CfgNode) -> CfgNode:
@@ -237,7 +192,8 @@ def with_legal_ignore_value(cfg: CfgNode) -> CfgNode:
     Args:
         cfg: not changed. Detectron2's usual 255 is a class where there are more than 255.
     """
-    counts = [len(LabelSpec.from_metadata(name).classes) for name in cfg.DATASETS.TRAIN]
+    labelled = [name for name in cfg.DATASETS.TRAIN if dataset_kind(name) == LABELLED]
+    counts = [len(LabelSpec.from_metadata(name).classes) for name in labelled]
     wanted = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     legal = outside_classes(wanted, max(counts, default=0))
     if legal == wanted:

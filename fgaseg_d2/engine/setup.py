@@ -15,7 +15,7 @@ from ..config.checks import check_names
 from ..config.effects import EVALUATION, unread_keys, warn
 from ..config.loading import LoadedConfig, find_config, read_config
 from ..config.rows import table_of
-from ..data.datasets.folders import register_configured
+from ..data.datasets.configured import register_configured
 from ..data.loaders import check_train_datasets
 from ..io.file_errors import writing
 from ..io.files import prepare_folder

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from ..data.labels import LabelSpec, dataset_records, read_tagged_label
+from ..data.labels import LabelSpec, read_tagged_label
+from ..data.records import dataset_records
 from ..vocabulary import dataset_words as metadata_words
 from ..vocabulary import sources as class_sources
 from ..wording import shown

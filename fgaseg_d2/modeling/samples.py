@@ -8,15 +8,19 @@ from typing import Any, TypedDict
 from torch import Tensor
 
 from ..vocabulary import Vocabulary
+from ..vocabulary.dataset_words import LABELLED, find_metadata, sample_kind
 
 
 class Sample(TypedDict, total=False):
-    """One input of a model; "image" is always there."""
+    """One input of a model; "image" is always there.
+
+    In training a labelled sample has "sem_seg" and "vocabulary", a captioned one "caption".
+    """
 
     image: Tensor  # 3 x H x W, range 0..255, channels in the order of INPUT.FORMAT
     sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
     unlabelled: Tensor  # H x W, bool, pixels whose label is withheld; in transductive training
-    caption: str  # what the picture shows; in training on captions
+    caption: str  # what the picture shows, as somebody wrote it
     vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
     height: int  # of the result, in pixels; the picture's if absent
     width: int
@@ -26,13 +30,15 @@ class Sample(TypedDict, total=False):
 
 
 def configured_words(words: str, datasets: Sequence[str]) -> Vocabulary | None:
-    """The words of a configuration, or those of its first dataset; None if there are none."""
+    """The words of a configuration, or those of its first dataset; None if it has none."""
     if words:
         return Vocabulary.coerce(words)
     from detectron2.data import DatasetCatalog
 
     # A demo or a converter builds the model where the training data is not known.
     if not datasets or datasets[0] not in DatasetCatalog:
+        return None
+    if sample_kind(find_metadata(datasets[0])) != LABELLED:
         return None
     return Vocabulary.from_metadata(datasets[0])
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ..config.checks import check_config
 from ..config.renamed_keys import setting
 from ..vocabulary import Vocabulary
+from ..vocabulary.dataset_words import LABELLED
 from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entries
 from .inference.label_maps import requested_output
 from .inference.protocols import PictureViews, Size, ViewProtocol, make_protocol
@@ -54,10 +55,12 @@ class OpenVocabSegmentor(nn.Module):
     Attributes:
         joint_views: the views of a picture go through the model together and alone, because what
             the model drops depends on all of them.
+        sample_kinds: what training samples it takes, of `vocabulary.dataset_words.KINDS`.
         needs_weights: without trained weights beyond CLIP's own the results mean nothing.
     """
 
     joint_views = False
+    sample_kinds: tuple[str, ...] = (LABELLED,)
     needs_weights = True
     pixel_mean: Tensor
     pixel_std: Tensor

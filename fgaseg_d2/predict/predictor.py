@@ -21,7 +21,7 @@ from ..checkpoint.checkpointer import FGASegCheckpointer
 from ..config.checks import check_names
 from ..config.effects import PREDICTION
 from ..config.loading import load_config
-from ..data.datasets.folders import register_configured
+from ..data.datasets.configured import register_configured
 from ..data.mappers.inputs import PictureInput
 from ..io.files import read_image
 from ..modeling.inference.class_scores import softmax_scores

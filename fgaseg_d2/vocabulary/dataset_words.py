@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 OWN_KEY = "fgaseg_d2"
 logger = logging.getLogger(__name__)
-_OWN = ("vocabulary", "background_class", "unseen_classes")
+_OWN = ("vocabulary", "background_class", "unseen_classes", "kind")
+# What the records of a dataset are: a picture with a label map, with texts that describe it, or
+# with segments that have texts.
+LABELLED, CAPTIONED, SEGMENTED = "labelled", "captioned", "segmented"
+KINDS = (LABELLED, CAPTIONED, SEGMENTED)
 
 
 def own_metadata(metadata: Any) -> Mapping[str, Any]:
@@ -48,6 +52,24 @@ def own_metadata(metadata: Any) -> Mapping[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else f"they are {_keys()}"
             raise ValueError(f"expected keys of {where} that are known, got {shown(key)}; {hint}")
     return own
+
+
+def sample_kind(metadata: Any) -> str:
+    """Which of :data:`KINDS` a dataset's samples are; "labelled" where its metadata do not say.
+
+    Args:
+        metadata: the dataset's ``detectron2.data.Metadata``.
+
+    Raises:
+        ValueError: something else.
+    """
+    kind = own_metadata(metadata).get("kind", LABELLED)
+    if kind not in KINDS:
+        raise ValueError(
+            f"expected the kind of dataset {shown(metadata.get('name'))} to be one of "
+            f"{', '.join(KINDS)}, got {shown(kind)}; correct the metadata {OWN_KEY}"
+        )
+    return kind
 
 
 def class_names(metadata: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from PIL import Image
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
 from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.data import register_folders
-from fgaseg_d2.data.datasets.folders import register_configured
+from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from tests.conftest import ROOT, config

@@ -57,8 +57,8 @@ def test_loss_is_the_mean_of_both_directions():
     texts = model.text_encoder.clip.encode_text(
         model.text_encoder.tokenizer(
             [
-                f"A photo of a {caption} in the scene"
-                for caption in ("sky", "red house", "cat", "a house by the sea")
+                *(f"A photo of a {words} in the scene" for words in ("sky", "red house", "cat")),
+                "a house by the sea",  # a caption is encoded as it is
             ]
         ),
         normalize=True,
@@ -67,6 +67,37 @@ def test_loss_is_the_mean_of_both_directions():
     truth = torch.arange(4)
     wanted = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
     torch.testing.assert_close(loss, wanted)
+
+
+def test_captions_and_labels_of_one_batch_keep_their_places():
+    model = build_small(*OPTS).train()
+    inputs = batch()
+    for index in (0, 2):
+        inputs[index]["caption"] = f"caption {index}"
+    encoder = model.text_encoder
+    wanted = torch.cat(
+        [
+            encoder.encode_sentences(["caption 0"]),
+            encoder((("red house",),)),
+            encoder.encode_sentences(["caption 2"]),
+            encoder((("sky",),)),
+        ]
+    )
+    torch.testing.assert_close(model._texts(inputs), wanted)
+
+
+def test_sentences_stay_as_they_are_and_are_not_kept(caplog):
+    encoder = build_small(*OPTS).text_encoder
+    clip, tokens = encoder.clip, encoder.tokenizer(["a cat {}", "a dog"])
+    with torch.no_grad():
+        found = encoder.encode_sentences(["a cat {}", "a dog"])
+        torch.testing.assert_close(found, clip.encode_text(tokens, normalize=True))
+        clip.token_embedding.weight.data.mul_(-1)  # behind autograd's back
+        again = encoder.encode_sentences(["a cat {}", "a dog"])
+        torch.testing.assert_close(again, clip.encode_text(tokens, normalize=True))
+        assert (found - again).abs().max() > 1e-3
+        encoder.encode_sentences(["a word " * 80])
+    assert "1 of 1 captions fill CLIP's" in caplog.text
 
 
 def test_every_parameter_of_the_towers_learns():

@@ -17,8 +17,8 @@ from bad_inputs.mutations import odd_value
 from fgaseg_d2.data.checking import check_dataset
 from fgaseg_d2.data.datasets.catalog import replace_dataset
 from fgaseg_d2.data.datasets.folders import register_folders
-from fgaseg_d2.data.labels import dataset_records
 from fgaseg_d2.data.mappers.labelled import SemanticMapper
+from fgaseg_d2.data.records import dataset_records
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.vocabulary import Vocabulary
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fgaseg_d2.config.loading import load_config
-from fgaseg_d2.data.datasets.folders import register_configured
-from fgaseg_d2.data.labels import dataset_records
+from fgaseg_d2.data.datasets.configured import register_configured
+from fgaseg_d2.data.records import dataset_records
 from fgaseg_d2.io.files import atomic_path, write_json
 from fgaseg_d2.wording import shown
 

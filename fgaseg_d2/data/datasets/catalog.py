@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from ...io.regular_files import home_path
+from ...wording import shown
 
 
 def datasets_root(root: str | os.PathLike | None = None) -> Path:
@@ -21,20 +22,39 @@ def datasets_root(root: str | os.PathLike | None = None) -> Path:
     return home_path(folder)
 
 
+def checked_name(name: Any, loader: type) -> str:
+    """A name for a dataset of one's own.
+
+    Args:
+        name: what somebody wrote.
+        loader: the class of loading functions whose datasets may be replaced.
+
+    Raises:
+        ValueError: no name, or that of a dataset that something else registered.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"expected a name for the dataset, such as 'pets_val', got {shown(name)}")
+    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], loader):
+        raise ValueError(
+            f"the dataset name {shown(name)} is taken; choose another, such as my_{name}"
+        )
+    return name
+
+
 def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:
-    """Register a dataset for semantic segmentation in place of what has its name.
+    """Register a dataset in place of what has its name.
 
     Args:
         name: in DatasetCatalog and MetadataCatalog.
         load: lists the records; called when the dataset is first needed.
-        metadata: its keys; ``evaluator_type`` is "sem_seg".
+        metadata: its keys; ``evaluator_type`` is "sem_seg" unless it is among them.
     """
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
     if name in MetadataCatalog:
         MetadataCatalog.remove(name)
     DatasetCatalog.register(name, load)
-    MetadataCatalog.get(name).set(evaluator_type="sem_seg", **metadata)
+    MetadataCatalog.get(name).set(**({"evaluator_type": "sem_seg"} | metadata))
 
 
 class Detectron2Catalog:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...io.regular_files import home_path
@@ -19,13 +16,10 @@ from ...vocabulary.colors import class_colors
 from ...vocabulary.dataset_words import first_names
 from ...wording import shown
 from ..labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes
-from .catalog import replace_dataset
+from .catalog import checked_name, replace_dataset
 from .pairs import few, paired_files
 
 logger = logging.getLogger(__name__)
-
-_REQUIRED = ("name", "images", "labels", "vocabulary")
-_KEYS = (*_REQUIRED, "ignore_label")
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def register_folders(
         ValueError: not a vocabulary, an ignore label that is a class, or the name of a dataset that
             something else registered.
     """
-    name = _checked_name(name)
+    name = checked_name(name, _FolderLoader)
     words = Vocabulary.coerce(vocabulary)
     classes = [names for (names,) in first_names(words.classes)]
     classes += words.class_names[len(classes) :]  # the automatic background
@@ -105,57 +99,6 @@ def register_folders(
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
         raise
-
-
-def register_configured(cfg: CfgNode) -> None:
-    """Register every item of DATASETS.FOLDERS.
-
-    Args:
-        cfg: only DATASETS.FOLDERS is used, a list of the arguments of :func:`register_folders` by
-            name.
-
-    Raises:
-        FileNotFoundError, ValueError: as :func:`register_folders`, or an item of another form.
-    """
-    names = set()
-    for position, item in enumerate(cfg.DATASETS.FOLDERS):
-        where = f"DATASETS.FOLDERS, item {position + 1}"
-        _check_item(item, where)
-        try:
-            register_folders(**item)
-        except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"{where}: {error}") from None
-        if item["name"] in names:
-            raise ValueError(f"{where}: expected another name, got {shown(item['name'])} again")
-        names.add(item["name"])
-
-
-def _check_item(item: Any, where: str) -> None:
-    if not isinstance(item, Mapping):
-        raise ValueError(
-            f"{where}: expected {{name: ..., images: ..., labels: ..., vocabulary: ...}}, got "
-            f"{shown(item)}"
-        )
-    for key in item:
-        if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(_KEYS)}"
-            raise ValueError(f"{where}: unknown key {shown(key)}; {hint}")
-    missing = [key for key in _REQUIRED if key not in item]
-    if missing:
-        raise ValueError(
-            f"{where}: expected the keys {', '.join(_REQUIRED)}; add {shown(missing[0])}"
-        )
-
-
-def _checked_name(name: Any) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"expected a name for the dataset, such as 'pets_val', got {shown(name)}")
-    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _FolderLoader):
-        raise ValueError(
-            f"the dataset name {shown(name)} is taken; choose another, such as my_{name}"
-        )
-    return name
 
 
 def _folder(path: Any, what: str) -> Path:

@@ -1,5 +1,6 @@
 """From a dataset's record to what a model takes, one file a kind of sample."""
 
+from .captioned import CaptionMapper
 from .labelled import SemanticMapper
 
-__all__ = ["SemanticMapper"]
+__all__ = ["CaptionMapper", "SemanticMapper"]

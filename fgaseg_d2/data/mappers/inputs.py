@@ -80,13 +80,14 @@ def evaluation_augmentations(cfg: CfgNode) -> list[Step]:
     return [ResizeShortestEdge(*sizes, sample_style="choice")]
 
 
-def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[Step]:
+def train_augmentations(cfg: CfgNode, ignore_value: int | None = None) -> list[Step]:
     """Build resize, crop, colour change, flip and padding as INPUT says.
 
     Args:
         cfg: only INPUT is used. Crops of INPUT.CROP.TYPE "absolute" are padded to the crop size, so
             that all samples have one size.
-        ignore_value: value of ignored and padded pixels of the label.
+        ignore_value: value of ignored and padded pixels of the label; None for pictures without
+            one, of which no crop is drawn again.
     """
     augmentations: list[Step] = [
         ResizeShortestEdge(
@@ -94,7 +95,9 @@ def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[Step]:
         )
     ]
     crop = cfg.INPUT.CROP
-    if crop.ENABLED:
+    if crop.ENABLED and ignore_value is None:
+        augmentations.append(T.RandomCrop(crop.TYPE, crop.SIZE))
+    elif crop.ENABLED:
         augmentations.append(
             T.RandomCrop_CategoryAreaConstraint(
                 crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_value
@@ -114,6 +117,8 @@ def train_augmentations(cfg: CfgNode, ignore_value: int) -> list[Step]:
         )
     if crop.ENABLED and crop.TYPE == "absolute":
         augmentations.append(
-            T.FixedSizeCrop(crop.SIZE, pad=True, pad_value=_PAD_COLOR, seg_pad_value=ignore_value)
+            T.FixedSizeCrop(
+                crop.SIZE, pad=True, pad_value=_PAD_COLOR, seg_pad_value=ignore_value or 0
+            )
         )
     return augmentations

@@ -1,7 +1,7 @@
 """A sample of a registered dataset -> the dict that the model takes, augmented in training."""
 
-import copy
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from detectron2.config import CfgNode, configurable
 
 from ...vocabulary import Vocabulary
 from ...wording import shown
-from ..dataset_files import read_dataset_picture
 from ..dataset_words import evaluation_vocabulary, training_vocabulary
 from ..labels import (
     DEFAULT_IGNORE_LABEL,
@@ -18,11 +17,10 @@ from ..labels import (
     read_tagged_label,
     tagged_label_size,
 )
-from ..pair_sizes import Found, check_pair, check_record
+from ..occurrence import warn_of_missing_classes
+from ..pair_sizes import Found, check_pair
 from .inputs import PictureInput, Step, evaluation_augmentations, train_augmentations
-
-# What a model reads in its input as requests. In a record of a dataset they mean something else.
-_REQUESTS = ("output", "scale")
+from .pictures import opened_record
 
 
 class SemanticMapper:
@@ -110,15 +108,7 @@ class SemanticMapper:
             FileNotFoundError: a file is missing.
             ValueError: a file is damaged, sizes differ, or a label value is out of range.
         """
-        record = copy.copy(record)
-        for key in _REQUESTS:
-            record.pop(key, None)
-        name = os.fsdecode(record["file_name"])
-        image, tag = read_dataset_picture(name)
-        height, width = image.shape[:2]
-        picture = Found(name, (height, width), tag)
-        check_record(picture, record)
-        record["height"], record["width"] = height, width
+        record, image, picture = opened_record(record)
         if self.vocabulary is not None:
             record["vocabulary"] = self.vocabulary
         if self.is_train:
@@ -130,6 +120,10 @@ class SemanticMapper:
             check_pair(picture, Found(label_file, *tagged_label_size(label_file)))
         record["image"] = self.prepare(image)
         return record
+
+    def look_over(self, records: Sequence[dict]) -> None:
+        """See :func:`warn_of_missing_classes`: before the training."""
+        warn_of_missing_classes(self.labels, records)
 
     def _augment(
         self, image: np.ndarray, picture: Found, label_file: str

@@ -19,6 +19,7 @@ from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.towers.base import GLOBAL
 from ...vocabulary import Vocabulary
+from ...vocabulary.dataset_words import CAPTIONED, LABELLED
 
 # What covers less of a picture, or comes after so many, would hardly be mentioned in a caption.
 _MENTIONED_SHARE = 0.02
@@ -30,14 +31,16 @@ class CLIPPretraining(OpenVocabSegmentor):
     """CLIP's two towers under the contrastive loss of open_clip.
 
     The towers have the names they have in every method, so that one starts from the checkpoint with
-    MODEL.WEIGHTS and MODEL.WEIGHTS_PARTIAL. A training sample has a "caption", or "sem_seg" with
-    its "vocabulary", from which :func:`describe` makes one; captions go into the text tower's
-    template, as class names do later.
+    MODEL.WEIGHTS and MODEL.WEIGHTS_PARTIAL. A training sample has a "caption", which is encoded as
+    it is, or "sem_seg" with its "vocabulary", from which :func:`describe` makes one; that goes into
+    the text tower's template, as class names do later.
 
     Args:
         ignore_value: label of pixels that belong to no class.
         shared: of `OpenVocabSegmentor`.
     """
+
+    sample_kinds = (LABELLED, CAPTIONED)
 
     @configurable
     def __init__(self, *, ignore_value: int, **shared: Any) -> None:
@@ -66,13 +69,8 @@ class CLIPPretraining(OpenVocabSegmentor):
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: both directions, over the pictures of all processes."""
         images = torch.cat([self._prepare(item["image"]) for item in inputs])
-        captions = [
-            item.get("caption")
-            or describe(item["sem_seg"], item["vocabulary"].class_names, self.ignore_value)
-            for item in inputs
-        ]
         pictures = self.backbone(images, outputs=(GLOBAL,))[GLOBAL]
-        texts = self.text_encoder(tuple((caption,) for caption in captions))
+        texts = self._texts(inputs)
         # CLIP's own bound on the temperature keeps the training stable.
         scale = self.log_scale.clamp(max=math.log(100)).exp()
         pictures = F.normalize(pictures, dim=-1).float()
@@ -88,6 +86,23 @@ class CLIPPretraining(OpenVocabSegmentor):
             "CLIPPretraining segments nothing; evaluate its weights with "
             "MODEL.META_ARCHITECTURE DenseCLIP and MODEL.WEIGHTS_PARTIAL True"
         )
+
+    def _texts(self, inputs: Sequence[Sample]) -> Tensor:
+        """What is said of each picture, B x C, unit norm."""
+        captioned = [i for i, item in enumerate(inputs) if "caption" in item]
+        labelled = [i for i, item in enumerate(inputs) if "caption" not in item]
+        parts = []
+        if captioned:
+            parts.append(
+                self.text_encoder.encode_sentences([inputs[i]["caption"] for i in captioned])
+            )
+        if labelled:
+            parts.append(self.text_encoder(tuple((self._described(inputs[i]),) for i in labelled)))
+        return torch.cat(parts)[torch.tensor(captioned + labelled).argsort()]
+
+    def _described(self, item: Sample) -> str:
+        words = Vocabulary.coerce(item["vocabulary"])
+        return describe(item["sem_seg"], words.class_names, self.ignore_value)
 
     def _prepare(self, image: Tensor) -> Tensor:
         return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")

@@ -167,6 +167,27 @@ class CLIPTextEncoder(nn.Module):
                 disk.put(digest, embeddings)
         return embeddings
 
+    def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
+        """Embed sentences as they are, without a template; nothing is kept.
+
+        Args:
+            sentences: such as the captions of pictures.
+
+        Returns:
+            B x C, unit norm.
+        """
+        tokens = self._tokens(list(sentences))
+        cut = sum(row[-1] != 0 for row in tokens.tolist())
+        if cut:
+            log_first_n(
+                logging.WARNING,
+                f"{cut} of {len(sentences)} captions fill CLIP's {tokens.shape[1]} tokens and may "
+                "have been cut; shorten them",
+                n=2,
+                name=__name__,
+            )
+        return encode_prompts(self.clip, tokens.to(self._device), self.batch_size)
+
     def clear_cache(self) -> None:
         """Forget all embeddings; needed after writing the weights through ``Tensor.data``."""
         # What another thread still computes goes into the old one.

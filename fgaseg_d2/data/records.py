@@ -1,0 +1,111 @@
+"""What the loading function of a registered dataset returns: one dict a picture."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..vocabulary.dataset_words import CAPTIONED, LABELLED, SEGMENTED, sample_kind
+from ..wording import in_one_line, shown
+
+# What a record of each kind has beside "file_name", and what that is.
+CONTENT = {
+    LABELLED: ("sem_seg_file_name", "a label file for semantic segmentation"),
+    CAPTIONED: ("captions", "a list of texts, at least one"),
+    SEGMENTED: ("segments", "a list of segments, at least one"),
+}
+
+
+def dataset_kind(dataset_name: str) -> str:
+    """Which kind the samples of a registered dataset are; see `sample_kind`."""
+    require_registered(dataset_name)
+    return sample_kind(MetadataCatalog.get(dataset_name))
+
+
+def require_registered(dataset_name: str) -> None:
+    """Raise a ValueError with the nearest names unless the DatasetCatalog knows the name."""
+    known = DatasetCatalog.list()
+    if dataset_name in known:
+        return
+    near = difflib.get_close_matches(dataset_name, known, n=3, cutoff=0.4)
+    hint = f"the nearest names are {', '.join(near)}" if near else "no registered name is near"
+    raise ValueError(
+        f"dataset {shown(dataset_name)} is not registered; {hint}. Register your own with "
+        "DATASETS.FOLDERS, or in a module given by --import"
+    )
+
+
+def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
+    """List the samples of a registered dataset.
+
+    Args:
+        dataset_name: name in the DatasetCatalog.
+        most: only the first, this many; 0 for all.
+
+    Returns:
+        Dicts that all have ``file_name`` and what belongs to their kind (:data:`CONTENT`); files
+        are text or path objects as the dataset gives them: other evaluators look pictures up by
+        these.
+
+    Raises:
+        ValueError: not registered, empty, a record without what it needs, or a negative number.
+        FileNotFoundError: as the dataset's own loading function says.
+    """
+    if most < 0:
+        raise ValueError(
+            f"expected TEST.MAX_PICTURES of 0 (all pictures of a test set) or more, got {most}"
+        )
+    require_registered(dataset_name)
+    records = DatasetCatalog.get(dataset_name)
+    if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
+        raise ValueError(
+            f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
+            f"records, got {shown(records)}; correct it"
+        )
+    records = list(records)
+    if not records:
+        raise ValueError(
+            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
+        )
+    kind = dataset_kind(dataset_name)
+    for position, record in enumerate(records):
+        _check_record(record, kind, f"dataset {shown(dataset_name)}: record {position}")
+    return records[: most or None]
+
+
+def check_captions(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Check the captions of a dataset's records.
+
+    Raises:
+        ValueError: one is no text, or an empty one.
+    """
+    for position, record in enumerate(records):
+        for caption in record["captions"]:
+            if not isinstance(caption, str) or not caption.strip():
+                raise ValueError(
+                    f"dataset {shown(dataset_name)}: record {position} "
+                    f"({shown(record['file_name'])}): expected captions as texts, got "
+                    f"{shown(caption)}; correct its loading function"
+                )
+
+
+def _check_record(record: Any, kind: str, where: str) -> None:
+    if not isinstance(record, Mapping):
+        raise ValueError(f"{where}: expected a dict, got {shown(record)}")
+    content, meaning = CONTENT[kind]
+    for key in ("file_name", content):
+        found = record.get(key)
+        if found is None or (isinstance(found, (str, bytes, list, tuple)) and not found):
+            raise ValueError(
+                f"{where} ({in_one_line(str(record.get('file_name', 'no file_name')), 120)}) has "
+                f"no {key}; every picture needs {meaning}"
+            )
+        is_list = key == content and kind != LABELLED
+        wanted = (list, tuple) if is_list else (str, bytes, os.PathLike)
+        if not isinstance(found, wanted):
+            expected = meaning if is_list else "a path"
+            raise ValueError(f"{where}: expected {key} as {expected}, got {shown(found)}")
