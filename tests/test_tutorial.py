@@ -91,7 +91,7 @@ def clone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in ("pets_train", "pets_val"):
+        for name in ("pets_train", "pets_val", "pets_captions"):
             if name in catalog.list():
                 catalog.remove(name)
 
@@ -104,7 +104,7 @@ def test_every_program_of_the_tutorial_is_tested_here():
         "tools/check_dataset.py",
         "tools/view_predictions.py",
     }
-    assert len(commands(TUTORIAL, "python train_net.py")) == 5
+    assert len(commands(TUTORIAL, "python train_net.py")) == 6
 
 
 def test_from_two_folders_to_words_on_a_picture(clone, monkeypatch, capsys):
@@ -172,6 +172,19 @@ def test_the_list_of_folders_on_a_command_line(clone):
     cfg = load_config("tiny", ["DATASETS.FOLDERS", item])
     register_configured(cfg)
     assert MetadataCatalog.get("pets_val").stuff_classes == ["cat", "dog"]
+
+
+def test_pictures_with_captions(clone, monkeypatch, capsys):
+    """The table, the entry of the configuration, and the training of a CLIP."""
+    (table,) = blocks(TUTORIAL, "csv")
+    (clone / "pets" / "captions.csv").write_text(table)
+    entry = blocks(TUTORIAL, "yaml")[1]
+    (clone / "captions.yaml").write_text(f"_BASE_: configs/fgaseg/tiny_contrastive.yaml\n{entry}")
+    run(monkeypatch, "python tools/check_dataset.py captions.yaml")
+    assert "pets_captions: 2 pictures, 3 captions" in capsys.readouterr().out
+    (train,) = commands(TUTORIAL, "tiny_contrastive")
+    run(monkeypatch, train, *SHORT)
+    assert (clone / "output/pets_clip/model_final.pth").is_file()
 
 
 def test_labels_of_another_kind(clone):

@@ -251,7 +251,7 @@ def write_config(folder: Path, caption_of) -> Path:
         "  TRAIN: [own_colors]\n"
         "  TEST: []\n"
         "INPUT: {MIN_SIZE_TRAIN: [32], CROP: {SIZE: [32, 32]}}\n"
-        "SOLVER: {IMS_PER_BATCH: 8, MAX_ITER: 24, BASE_LR: 0.003, CLIP_MULTIPLIER: 1.0,\n"
+        "SOLVER: {IMS_PER_BATCH: 8, MAX_ITER: 24, BASE_LR: 0.003, LR_MULTIPLIERS: {CLIP: 1.0},\n"
         "  WARMUP_ITERS: 0, CHECKPOINT_PERIOD: 100, AMP: {ENABLED: False}}\n"
         "DATALOADER: {NUM_WORKERS: 0}\n"
         "SEED: 3\n"
