@@ -31,6 +31,7 @@ def address(tmp_path, monkeypatch):
         shutil.rmtree(tmp_path / folder)
 
 
+@pytest.mark.slow
 def test_the_readmes_command_computes_what_cat_seg_does(tmp_path, monkeypatch, capfd, address):
     golden = read_golden(GOLDEN / "catseg_vitb16_t5_sliding.npz")
     image = drawn_image(*golden.image_size).permute(1, 2, 0).to(torch.uint8).numpy()

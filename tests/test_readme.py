@@ -47,6 +47,7 @@ def test_every_file_that_the_readme_names_is_there():
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.slow
 def test_a_photograph_at_the_real_size_says_that_the_weights_are_random(tmp_path):
     result = demo(
         *("--input", PHOTO, "--vocab", "cat,sofa", "--config-file", "vitb16_384"),
@@ -59,6 +60,7 @@ def test_a_photograph_at_the_real_size_says_that_the_weights_are_random(tmp_path
     assert "random weights" in json.dumps(written)
 
 
+@pytest.mark.slow
 def test_held_out_scenes_reach_80_miou(predictor):
     """Counted here, from scenes of other seeds than those of training, over all trained classes."""
     vocabulary = Vocabulary.from_names(SEEN_CLASSES)

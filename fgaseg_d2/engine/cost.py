@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Any
-
-import torch
 from torch import nn
 
+from ..modeling.stages import Hooked, now
 from ..modeling.waiting import check_waiting
 
 
-class Stopwatch:
+class Stopwatch(Hooked):
     """Times the calls of a model while it is open, all but the first.
 
     The first call embeds the words, whose number a picture's time should not depend on, and warms
@@ -23,39 +19,25 @@ class Stopwatch:
     """
 
     def __init__(self, model: nn.Module):
+        super().__init__({"model": model})
         self.model = model
         self.calls = 0
         self.samples = 0
         self.seconds = 0.0
         self._start = 0.0
-        self._hooks: list[Any] = []
-
-    def __enter__(self) -> Stopwatch:
-        self._hooks = [
-            self.model.register_forward_pre_hook(self._begin),
-            self.model.register_forward_hook(self._end),
-        ]
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
 
     @property
     def seconds_per_sample(self) -> float | None:
         """Mean of the calls after the first; None if there were none."""
         return self.seconds / self.samples if self.samples else None
 
-    def _begin(self, model: nn.Module, arguments: tuple) -> None:
-        self._start = self._now()
+    def before(self, name: str, arguments: tuple) -> None:
+        """Note the time."""
+        self._start = now()
 
-    def _end(self, model: nn.Module, arguments: tuple, output: object) -> None:
-        seconds = self._now() - self._start
+    def after(self, name: str, arguments: tuple, output: object) -> None:
+        """Add up the time."""
+        seconds = now() - self._start
         if self.calls:
             self.seconds += seconds
             self.samples += len(arguments[0])
@@ -63,12 +45,6 @@ class Stopwatch:
         parameter = next(self.model.parameters(), None)
         if parameter is not None:
             check_waiting(seconds, parameter.device)
-
-    def _now(self) -> float:
-        """The time when all that was asked of the GPU is done."""
-        if any(parameter.is_cuda for parameter in self.model.parameters()):
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 def model_cost(model: nn.Module, watch: Stopwatch) -> dict[str, float | None]:

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+_Opened = TypeVar("_Opened", bound="Hooked")
 Change = Callable[[str, Any, Mapping[str, list[Any]]], Any]
 
 
@@ -31,10 +32,57 @@ class Stage(nn.Module):
         return self.function(*arguments)
 
 
-class StageRecorder:
-    """While it is open, notes what the stages of a model return, in the order of the calls.
+class Hooked:
+    """While it is open, is told of the calls of modules, by forward hooks.
 
     It sees the calls of the thread that opened it alone: others may use the model meanwhile.
+
+    Args:
+        modules: by name.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = dict(modules)
+        self._handles: list[RemovableHandle] = []
+        self._thread = 0
+
+    def before(self, name: str, arguments: tuple) -> None:
+        """A module is about to be called."""
+
+    def after(self, name: str, arguments: tuple, output: Any) -> Any:
+        """A module has returned; what this returns, if not None, takes the output's place."""
+        raise NotImplementedError
+
+    def __enter__(self: _Opened) -> _Opened:
+        self._thread = threading.get_ident()
+        for name, module in self.modules.items():
+            self._handles += [
+                module.register_forward_pre_hook(self._told(self.before, name)),
+                module.register_forward_hook(self._told(self.after, name)),
+            ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _told(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def hook(_module: nn.Module, *values: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return None
+            return method(name, *values)
+
+        return hook
+
+
+class StageRecorder(Hooked):
+    """While it is open, notes what the stages of a model return, in the order of the calls.
 
     Args:
         stages: modules by name, see `OpenVocabSegmentor.stages`.
@@ -53,54 +101,28 @@ class StageRecorder:
         change: Change | None = None,
         timed: bool = False,
     ) -> None:
-        self.stages = dict(stages)
+        super().__init__(stages)
         self.change = change
         self.timed = timed
         self.outputs: dict[str, list[Any]] = {name: [] for name in stages}
         self.seconds = dict.fromkeys(stages, 0.0) if timed else {}
         self._starts: dict[str, float] = {}
-        self._handles: list[RemovableHandle] = []
-        self._thread = 0
 
-    def __enter__(self) -> StageRecorder:
-        self._thread = threading.get_ident()
-        for name, module in self.stages.items():
-            self._handles.append(module.register_forward_hook(self._noting(name)))
-            if self.timed:
-                self._handles.append(module.register_forward_pre_hook(self._starting(name)))
-        return self
+    def before(self, name: str, arguments: tuple) -> None:
+        """Note the time."""
+        if self.timed:
+            self._starts[name] = now()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-
-    def _starting(self, name: str) -> Callable[..., None]:
-        def start(_module: nn.Module, _arguments: tuple) -> None:
-            if threading.get_ident() == self._thread:
-                self._starts[name] = _now()
-
-        return start
-
-    def _noting(self, name: str) -> Callable[..., Any]:
-        def note(_module: nn.Module, _arguments: tuple, output: Any) -> Any:
-            if threading.get_ident() != self._thread:
-                return None
-            if self.timed:
-                self.seconds[name] += _now() - self._starts[name]
-            self.outputs[name].append(output)
-            return self.change(name, output, self.outputs) if self.change else None
-
-        return note
+    def after(self, name: str, arguments: tuple, output: Any) -> Any:
+        """Note the output."""
+        if self.timed:
+            self.seconds[name] += now() - self._starts[name]
+        self.outputs[name].append(output)
+        return self.change(name, output, self.outputs) if self.change else None
 
 
-def _now() -> float:
-    """The time when all that was asked of the GPU is done."""
+def now() -> float:
+    """The time in seconds when all that was asked of the GPU is done."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
