@@ -48,6 +48,12 @@ def _add_datasets(cfg: CN) -> None:
     # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
     # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
     cfg.DATASETS.TEST_VOCABULARIES = ()
+    # Classes that training must not see: their pixels are ignored, and they do not compete. The
+    # evaluation tells seen from unseen ones. Names or numbers ("cat,dog", "3,7"), a file with one
+    # class a line, a split's name ("voc_15_5", "coco_stuff_156_15", "context_49_10_a" or "_b"), or
+    # "metadata" for what each dataset says itself. Empty: training sees all, and the evaluation
+    # goes by the metadata.
+    cfg.DATASETS.UNSEEN = ""
 
 
 def _add_clip(cfg: CN) -> None:
@@ -145,14 +151,13 @@ def _add_inference(cfg: CN) -> None:
     # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
     # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
     cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
-    # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, the mIoU of Detectron2
-    # before July 2022, and the mIoU of seen and unseen classes. Unseen: "a,b" or a file with one
-    # class a line; empty: the metadata's fgaseg_d2["unseen_classes"].
+    # Beside the figures of Detectron2's SemSegEvaluator: boundary IoU, and the mIoU of Detectron2
+    # before July 2022.
     cfg.TEST.BOUNDARY_IOU = False
     # And into how many pieces the predictions fall: connected components over those of the truth.
     cfg.TEST.FRAGMENTS = False
     cfg.TEST.OLD_MIOU_RULE = False
-    cfg.TEST.UNSEEN_CLASSES = ""
+    cfg.TEST.UNSEEN_CLASSES = ""  # old name of DATASETS.UNSEEN
     # Keep the label maps, to look at and to score again without the model.
     cfg.TEST.SAVE_PREDICTIONS = False
     cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"

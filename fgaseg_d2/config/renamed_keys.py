@@ -20,12 +20,13 @@ logger = logging.getLogger(__name__)
 NEW_NAMES = {
     "MODEL.FGASEG.VOCABULARY": "MODEL.WORDS.VOCABULARY",
     "MODEL.FGASEG.PROMPT_TEMPLATES": "MODEL.WORDS.PROMPT_TEMPLATES",
+    "TEST.UNSEEN_CLASSES": "DATASETS.UNSEEN",
     "SOLVER.CLIP_MULTIPLIER": "SOLVER.LR_MULTIPLIERS.CLIP",
 }
 OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
-# What configurations of the package write under new names. Whoever sets an old one on top of them,
+# What configurations that 0.1 had write under new names. Whoever sets an old one on top of them,
 # as in 0.1, means it.
-BUNDLED = {
+BUNDLED: dict[str, tuple] = {
     "MODEL.WORDS.PROMPT_TEMPLATES": ("imagenet",),
     "SOLVER.LR_MULTIPLIERS.CLIP": (0.15, 1.0),
 }

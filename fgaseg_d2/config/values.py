@@ -61,6 +61,7 @@ _DATASETS = {
     # Which of them a registered dataset may have is said where that is looked up.
     "TRAIN": items(_DATASET),
     "TEST": items(_DATASET),
+    "UNSEEN": TEXT,
     "TEST_VOCABULARIES": items(either(TEXT, items(either(TEXT, items(TEXT))))),
     # Each is checked when it is registered.
     "FOLDERS": items(_DESCRIBED),

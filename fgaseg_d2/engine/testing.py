@@ -16,6 +16,7 @@ from ..checkpoint.checkpointer import FGASegCheckpointer
 from ..config.checks import check_values
 from ..config.effects import warn_of_unread
 from ..config.loading import expand_paths
+from ..config.renamed_keys import setting
 from ..data.dataset_words import evaluation_vocabulary, with_test_set
 from ..data.labels import LabelSpec
 from ..evaluation.evaluator import SegmentationEvaluator
@@ -142,7 +143,9 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> SegmentationEvaluator:
 
 
 def _truth(cfg: CfgNode, dataset_name: str) -> GroundTruth:
-    return GroundTruth.from_metadata(dataset_name, cfg.TEST.UNSEEN_CLASSES, cfg.TEST.MAX_PICTURES)
+    return GroundTruth.from_metadata(
+        dataset_name, setting(cfg, "DATASETS.UNSEEN"), cfg.TEST.MAX_PICTURES
+    )
 
 
 class LabelOutput(nn.Module):

@@ -14,6 +14,7 @@ from ..data.labels import LabelSpec, read_tagged_label
 from ..data.records import dataset_records
 from ..vocabulary import dataset_words as metadata_words
 from ..vocabulary import sources as class_sources
+from ..vocabulary.zero_shot import METADATA, unseen_names
 from ..wording import shown
 
 
@@ -60,7 +61,7 @@ class GroundTruth:
         Args:
             dataset_name: name in the DatasetCatalog. Its metadata ``fgaseg_d2`` may have
                 "background_class" and "unseen_classes".
-            unseen_classes: takes the place of the metadata's; "a,b" or a file with one a line.
+            unseen_classes: takes the place of the metadata's; see `unseen_names`.
             most: only the first pictures, this many; 0 for all.
 
         Raises:
@@ -79,10 +80,7 @@ class GroundTruth:
                     "once"
                 )
             files[picture] = os.fsdecode(record["sem_seg_file_name"])
-        if unseen_classes:
-            unseen = read_unseen_classes(unseen_classes)
-        else:
-            unseen = metadata_words.unseen_classes(metadata)
+        unseen = unseen_names(unseen_classes or METADATA, labels.classes, metadata)
         background = metadata_words.background_class(metadata, len(labels.classes))
         return cls(labels, files, background, unseen)
 

@@ -8,7 +8,8 @@ from typing import Any, TypedDict
 from torch import Tensor
 
 from ..vocabulary import Vocabulary
-from ..vocabulary.dataset_words import LABELLED, find_metadata, sample_kind
+from ..vocabulary.dataset_words import LABELLED, class_names, find_metadata, sample_kind
+from ..vocabulary.zero_shot import unseen_names
 
 
 class Sample(TypedDict, total=False):
@@ -41,6 +42,19 @@ def configured_words(words: str, datasets: Sequence[str]) -> Vocabulary | None:
     if sample_kind(find_metadata(datasets[0])) != LABELLED:
         return None
     return Vocabulary.from_metadata(datasets[0])
+
+
+def configured_unseen(words: str, datasets: Sequence[str]) -> frozenset[str]:
+    """The unseen classes of the datasets to train on; see `unseen_names`."""
+    from detectron2.data import DatasetCatalog
+
+    found: set[str] = set()
+    for name in datasets if words else ():
+        # A demo or a converter builds the model where the training data is not known.
+        if name in DatasetCatalog and sample_kind(find_metadata(name)) == LABELLED:
+            metadata = find_metadata(name)
+            found.update(unseen_names(words, class_names(metadata), metadata))
+    return frozenset(found)
 
 
 def words_of(item: Sample, default: Vocabulary | None) -> Vocabulary:

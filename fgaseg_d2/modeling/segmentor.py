@@ -8,7 +8,7 @@ Letters: B pictures, V views, T text entries, K classes, h w the logits' resolut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,7 @@ from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entri
 from .inference.label_maps import requested_output
 from .inference.protocols import PictureViews, Size, ViewProtocol, make_protocol
 from .precision import amp_dtype, autocast
-from .samples import Sample, configured_words, words_of
+from .samples import Sample, configured_unseen, configured_words, words_of
 from .stages import StageRecorder
 from .text.encoder import CLIPTextEncoder
 from .towers import normalisation
@@ -43,6 +43,7 @@ class OpenVocabSegmentor(nn.Module):
         text_encoder: the text tower.
         finetune: which parameters of the two train, see `ImageTower.train_only`.
         train_vocabulary, test_vocabulary: what `Vocabulary.coerce` takes, for inputs without words.
+        unseen: names of classes that training must not see.
         image_size: height and width that pictures (and windows) are resized to for the tower.
         pixel_mean, pixel_std: of the three channels, in the order of the input, range 0..255.
         sliding_window: canvas, window size and stride, or None to look at the picture whole.
@@ -73,6 +74,7 @@ class OpenVocabSegmentor(nn.Module):
         finetune: str,
         train_vocabulary: Vocabulary | str | None,
         test_vocabulary: Vocabulary | str | None,
+        unseen: Collection[str] = (),
         image_size: Size,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -93,6 +95,7 @@ class OpenVocabSegmentor(nn.Module):
         backbone.train_only(finetune)
         text_encoder.train_only(finetune)
         self.train_vocabulary = Vocabulary.coerce(train_vocabulary) if train_vocabulary else None
+        self.unseen = frozenset(unseen)
         self.test_vocabulary = Vocabulary.coerce(test_vocabulary) if test_vocabulary else None
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
@@ -118,6 +121,7 @@ class OpenVocabSegmentor(nn.Module):
             "finetune": cfg.MODEL.CLIP.FINETUNE,
             "train_vocabulary": configured_words(words, cfg.DATASETS.TRAIN),
             "test_vocabulary": configured_words(words, cfg.DATASETS.TEST),
+            "unseen": configured_unseen(setting(cfg, "DATASETS.UNSEEN"), cfg.DATASETS.TRAIN),
             "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
             **normalisation.from_config(cfg),
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))

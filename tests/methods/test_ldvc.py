@@ -10,6 +10,7 @@ from fgaseg_d2.config import load_config
 from fgaseg_d2.modeling.seen_classes import SeenClasses
 from fgaseg_d2.modeling.stages import StageRecorder
 from fgaseg_d2.vocabulary.sources import read_names
+from fgaseg_d2.vocabulary.zero_shot import SPLITS
 from tests.conftest import ROOT, build_small, config
 from tests.methods.tester import SegmentorTester, picture
 
@@ -321,15 +322,13 @@ def test_it_learns_to_tell_two_colors_apart():
 @pytest.mark.parametrize("name", ["voc_15_5", "coco_stuff_156_15", "context_49_10"])
 def test_splits_name_classes_of_their_sets_and_they_stay_unseen(name):
     cfg = config(f"configs/ldvc/{name}.yaml")
-    unseen = read_names(cfg.TEST.UNSEEN_CLASSES)
+    unseen = read_names(SPLITS[cfg.DATASETS.UNSEEN])
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         classes = Vocabulary.from_metadata(dataset).class_names
         assert set(unseen) < set(classes)
     seen, count = (int(part) for part in name.split("_")[-2:])
     assert (len(classes) - len(unseen), len(unseen)) == (seen, count)
-    small = ldvc(
-        "TEST.UNSEEN_CLASSES", cfg.TEST.UNSEEN_CLASSES, "DATASETS.TRAIN", cfg.DATASETS.TRAIN
-    )
+    small = ldvc("DATASETS.UNSEEN", cfg.DATASETS.UNSEEN, "DATASETS.TRAIN", cfg.DATASETS.TRAIN)
     assert small.unseen == set(unseen)
     assert small.seen.names() == set(classes) - set(unseen)
 

@@ -45,21 +45,23 @@ class PictureInput:
         self.augmentations(data)
         return _tensor(data.image)
 
-    def with_label(
-        self, picture: np.ndarray, label: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As a call, with the label map transformed alike.
+    def with_labels(
+        self, picture: np.ndarray, label: np.ndarray, *others: np.ndarray
+    ) -> tuple[torch.Tensor, ...]:
+        """As a call, with label maps transformed alike.
 
         Args:
             picture: H x W x 3 uint8 in RGB.
-            label: H x W of uint8, int32 or float32.
+            label: H x W of uint8, int32 or float32; decides which crops are good.
+            others: further ones.
 
         Returns:
-            The picture, and the label as H' x W' int64.
+            The picture, and the label maps as H' x W' int64.
         """
         data = T.AugInput(self._ordered(picture), sem_seg=label)
-        self.augmentations(data)
-        return _tensor(data.image), torch.from_numpy(data.sem_seg.astype(np.int64))
+        transforms = self.augmentations(data)
+        maps = (data.sem_seg, *map(transforms.apply_segmentation, others))
+        return _tensor(data.image), *(torch.from_numpy(one.astype(np.int64)) for one in maps)
 
     def _ordered(self, picture: np.ndarray) -> np.ndarray:
         return picture[:, :, ::-1] if self.image_format == "BGR" else picture

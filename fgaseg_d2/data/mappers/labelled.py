@@ -1,13 +1,16 @@
 """A sample of a registered dataset -> the dict that the model takes, augmented in training."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog
 
+from ...config.renamed_keys import setting
 from ...vocabulary import Vocabulary
+from ...vocabulary.zero_shot import unseen_names
 from ...wording import shown
 from ..dataset_words import evaluation_vocabulary, training_vocabulary
 from ..labels import (
@@ -40,6 +43,7 @@ class SemanticMapper:
         labels: LabelSpec,
         ignore_value: int,
         vocabulary: Vocabulary | None = None,
+        unseen: Collection[int] = (),
     ):
         """Take everything as plain values.
 
@@ -51,6 +55,7 @@ class SemanticMapper:
             labels: what the label files may hold.
             ignore_value: value of ignored pixels in the result, in training.
             vocabulary: handed to the model with every sample; None leaves the choice to the model.
+            unseen: classes whose pixels are ignored, in training.
 
         Raises:
             ValueError: ignore_value is a class index, in training.
@@ -66,14 +71,15 @@ class SemanticMapper:
         self.labels = labels
         self.ignore_value = ignore_value
         self.vocabulary = vocabulary
+        self.unseen = list(unseen)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset_name: str, is_train: bool = True) -> dict:
         """Read the arguments from a configuration.
 
         Args:
-            cfg: INPUT, MODEL.SEM_SEG_HEAD.IGNORE_VALUE, DATASETS.TEST and TEST_VOCABULARIES are
-                used.
+            cfg: INPUT, MODEL.SEM_SEG_HEAD.IGNORE_VALUE, DATASETS.UNSEEN, TEST and
+                TEST_VOCABULARIES are used.
             dataset_name: a registered dataset.
             is_train: whether to augment and to return the label.
         """
@@ -82,11 +88,15 @@ class SemanticMapper:
             augmentations = train_augmentations(cfg, geometry_ignore(labels))
         else:
             augmentations = evaluation_augmentations(cfg)
+        unseen = unseen_names(
+            setting(cfg, "DATASETS.UNSEEN"), labels.classes, MetadataCatalog.get(dataset_name)
+        )
         return {
             "is_train": is_train,
             "augmentations": augmentations,
             "image_format": cfg.INPUT.FORMAT,
             "labels": labels,
+            "unseen": [labels.classes.index(name) for name in unseen],
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "vocabulary": (
                 training_vocabulary(labels) if is_train else evaluation_vocabulary(cfg, labels)
@@ -102,7 +112,8 @@ class SemanticMapper:
 
         Returns:
             The record with ``image`` (3 x H x W uint8), ``height`` and ``width`` of the picture
-            file in pixels, ``vocabulary`` and, in training, ``sem_seg`` (H x W int64).
+            file in pixels, ``vocabulary`` and, in training, ``sem_seg`` (H x W int64) and, where
+            the picture shows unseen classes, ``unlabelled`` (H x W bool): their pixels.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -113,8 +124,7 @@ class SemanticMapper:
             record["vocabulary"] = self.vocabulary
         if self.is_train:
             label_file = os.fsdecode(record["sem_seg_file_name"])
-            record["image"], record["sem_seg"] = self._augment(image, picture, label_file)
-            return record
+            return record | self._augment(image, picture, label_file)
         if "sem_seg_file_name" in record:
             label_file = os.fsdecode(record["sem_seg_file_name"])
             check_pair(picture, Found(label_file, *tagged_label_size(label_file)))
@@ -127,17 +137,21 @@ class SemanticMapper:
 
     def _augment(
         self, image: np.ndarray, picture: Found, label_file: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> dict[str, torch.Tensor]:
         label, tag = read_tagged_label(label_file)
         check_pair(picture, Found(label_file, label.shape, tag))
         self.labels.check(label, label_file)
         inner_ignore = geometry_ignore(self.labels)
-        label[label == self.labels.ignore_label] = inner_ignore
+        hidden = np.isin(label, self.unseen)
+        label[hidden | (label == self.labels.ignore_label)] = inner_ignore
         # uint8 where it suffices: Detectron2's own transforms know nothing wider.
         narrow = inner_ignore == DEFAULT_IGNORE_LABEL
-        tensor, target = self.prepare.with_label(image, label.astype(np.uint8) if narrow else label)
+        tensor, target, withheld = self.prepare.with_labels(
+            image, label.astype(np.uint8) if narrow else label, hidden.astype(np.uint8)
+        )
         target[target == inner_ignore] = self.ignore_value
-        return tensor, target
+        sample = {"image": tensor, "sem_seg": target}
+        return sample | {"unlabelled": withheld == 1} if hidden.any() else sample
 
 
 def geometry_ignore(labels: LabelSpec) -> int:

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from ...modeling.losses.labels import seen_classes
 from ...modeling.losses.pixel import CrossEntropy
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -48,13 +49,18 @@ class DenseCLIP(OpenVocabSegmentor):
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: cross-entropy over the words of the batch."""
         words = self.training_words(inputs)
-        logits = self.logits(self.training_images(inputs), words)
-        labels = self.training_labels(inputs, self.loss.ignore_value)
+        ignore = self.loss.ignore_value
+        labels = self.training_labels(inputs, ignore)
+        entries, labels = seen_classes(words.classes, labels, self.unseen, ignore)
+        logits = self._logits(self.training_images(inputs), entries)
         return {"loss_sem_seg": self.loss(logits, labels)}
 
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
         """See `OpenVocabSegmentor`."""
-        text = self.text_encoder(words.entries)
+        return self._logits(views, words.entries)
+
+    def _logits(self, views: Tensor, entries: Sequence[tuple[str, ...]]) -> Tensor:
+        text = self.text_encoder(tuple(entries))
         return self.sem_seg_head(self.backbone(views, outputs=("dense",)), text)["logits"]
 
     def stages(self) -> dict[str, nn.Module]:

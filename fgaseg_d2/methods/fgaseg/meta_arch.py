@@ -11,7 +11,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_sem_seg_head
 from torch import Tensor, nn
 
 from ...config.checks import keys_of
-from ...modeling.losses.labels import sample_classes
+from ...modeling.losses.labels import sample_classes, seen_classes
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...vocabulary import Vocabulary
@@ -80,7 +80,8 @@ class FGASeg(OpenVocabSegmentor):
         ignore = self.criterion.ignore_value
         targets = self.training_labels(inputs, ignore)
         limit = min(self.sampled_classes or self.max_classes, self.max_classes)
-        entries, targets = sample_classes(words.classes, targets, limit, ignore)
+        entries, targets = seen_classes(words.classes, targets, self.unseen, ignore)
+        entries, targets = sample_classes(entries, targets, limit, ignore)
         outputs = self.sem_seg_head(self.backbone(images), self.text_encoder(tuple(entries)))
         return self.criterion(outputs, targets)
 

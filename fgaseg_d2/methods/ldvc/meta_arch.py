@@ -3,7 +3,7 @@
 Letters: B images, V views, N classes of a training step, T text entries, H W size of the labels.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,13 +13,12 @@ from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...modeling.losses.labels import keep_classes, sample_classes
+from ...modeling.losses.labels import sample_classes, seen_classes
 from ...modeling.samples import Sample
 from ...modeling.seen_classes import SeenClasses
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.towers.base import DENSE, GLOBAL
 from ...vocabulary import Vocabulary
-from ...vocabulary.sources import read_names
 from .head import LDVCHead
 from .losses import LDVCCriterion
 from .prompts import VisionPrompts
@@ -37,7 +36,6 @@ class LDVC(OpenVocabSegmentor):
         prompt_dropout: of them, in training.
         drop_path: stochastic depth of the image tower, in training.
         seen_shift: off the scores of the classes seen in training, before the argmax.
-        unseen: names of the classes that training does not show.
         transductive_from: the iteration from which unlabelled pixels take the best unseen class;
             None for never.
         sampled_classes: see MODEL.LDVC.LOSS.SAMPLED_CLASSES.
@@ -58,7 +56,6 @@ class LDVC(OpenVocabSegmentor):
         prompt_dropout: float = 0.1,
         drop_path: float = 0.1,
         seen_shift: float = 0.1,
-        unseen: Collection[str] = (),
         transductive_from: int | None = None,
         sampled_classes: int = 0,
         **shared: Any,
@@ -79,7 +76,7 @@ class LDVC(OpenVocabSegmentor):
         if prompts in ("language", "both"):
             self.text_encoder.learn_prompts()
         self.backbone.drop_paths(drop_path)
-        self.unseen, self.transductive_from = frozenset(unseen), transductive_from
+        self.transductive_from = transductive_from
         self.sampled_classes = sampled_classes
         self.seen = SeenClasses(None, seen_shift)
         if self.train_vocabulary is not None:
@@ -103,7 +100,6 @@ class LDVC(OpenVocabSegmentor):
             "prompt_dropout": ldvc.DROPOUT,
             "drop_path": ldvc.DROP_PATH,
             "seen_shift": 0.0 if transductive else ldvc.SEEN_SHIFT,
-            "unseen": read_names(cfg.TEST.UNSEEN_CLASSES),
             "transductive_from": cfg.SOLVER.MAX_ITER // 2 if transductive else None,
             "sampled_classes": ldvc.LOSS.SAMPLED_CLASSES,
         }
@@ -118,13 +114,7 @@ class LDVC(OpenVocabSegmentor):
             self.seen.add(self._seen_of(words))
             masks = self._masks(images, words.classes)
             return self.criterion(masks, self._filled(labels, masks[-1].detach(), words, inputs))
-        if not self._seen_of(words):
-            raise ValueError(
-                f"expected a seen class to train on, got none among {len(words.classes)}; train on "
-                "a dataset that has others than the unseen ones."
-            )
-        chosen = [i for i, names in enumerate(words.classes) if names[0] not in self.unseen]
-        entries, labels = keep_classes(words.classes, labels, chosen, ignore)
+        entries, labels = seen_classes(words.classes, labels, self.unseen, ignore)
         self.seen.add(entries)
         entries, labels = sample_classes(
             entries, labels, self.sampled_classes or len(entries), ignore

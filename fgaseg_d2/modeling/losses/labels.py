@@ -3,7 +3,7 @@
 Letters: B images, T classes, H W size of the labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 import torch
@@ -41,6 +41,35 @@ def sample_classes(
     present = torch.bincount(targets[valid], minlength=total).cpu() > 0
     chosen = (torch.rand(total) + present).topk(limit).indices.sort().values
     return keep_classes(entries, targets, chosen.tolist(), ignore_value)
+
+
+def seen_classes(
+    classes: Sequence[tuple[str, ...]], targets: Tensor, unseen: Collection[str], ignore_value: int
+) -> tuple[Sequence[tuple[str, ...]], Tensor]:
+    """Leave what training may see.
+
+    Args:
+        classes: names of each of the T classes.
+        targets: B x H x W, class numbers or the ignore value.
+        unseen: first names of classes to leave out.
+        ignore_value: of pixels without a class.
+
+    Returns:
+        The other classes, and targets that count in them; what is left out has become the ignore
+        value.
+
+    Raises:
+        ValueError: no class is left.
+    """
+    chosen = [index for index, names in enumerate(classes) if names[0] not in unseen]
+    if not chosen:
+        raise ValueError(
+            f"expected a seen class to train on, got none among {len(classes)}; train on a dataset "
+            "that has others than the unseen ones."
+        )
+    if len(chosen) == len(classes):
+        return classes, targets
+    return keep_classes(classes, targets, chosen, ignore_value)
 
 
 def keep_classes(
