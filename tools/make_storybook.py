@@ -16,8 +16,9 @@ from pathlib import Path
 
 from command_line import Parser, between, count, path, run_command, say
 
-# As in fgaseg_d2.storybook, which --help does not wait for; a test compares them.
-_COUNTS = {"train": 20_000, "val": 300, "test": 500}
+# As in fgaseg_d2.storybook, which --help does not wait for; a test compares them. What few need is
+# drawn when it is asked for, or first used.
+_COUNTS = {"train": 20_000, "val": 300, "test": 500, "generalized_val": 300, "transductive": 0}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for split, scenes in _COUNTS.items():
         parser.add_argument(
-            f"--{split}",
+            f"--{split.replace('_', '-')}",
             type=count,
             default=scenes,
             metavar="N",

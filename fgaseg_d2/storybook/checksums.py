@@ -14,18 +14,20 @@ PUBLISHED: dict[str, str] = {
     "train": "e9ef852dfb2940b8f494829c9b53790826773d63e7f3fdde0b12ec4b22fbdf27",
     "val": "219e0f4f9815808a4ea3a60bcdb2a73f706bc2cb9c3cff78d02ee59f6191c3be",
     "test": "2d870b8ff8f77813e6f75e128aaef7a7ea2c62a6a15ea22a199fc3c82879a86e",
+    "generalized_val": "f31bc8a26074ba8896401a4083ae83faf5de7647727258e440f70b1f0880fae3",
+    "transductive": "7d575f50c384a02361301520b089f54487d5fd9acb2eababf691c082e5c83744",
 }
 
 
 def pixel_hash(root: str | os.PathLike, split: str) -> str:
     """Hash of a split's pixels.
 
-    It goes over the scenes in order: the picture, H x W x 3 bytes (left out in ``train``, whose
-    pictures are JPEG), then the label map of each vocabulary, H x W bytes.
+    It goes over the scenes in order: the picture, H x W x 3 bytes (left out where pictures
+    are JPEG), then the label map of each vocabulary, H x W bytes.
 
     Args:
         root: Folder that holds ``storybook/``.
-        split: ``"train"``, ``"val"`` or ``"test"``.
+        split: one of `SPLITS`.
 
     Returns:
         SHA-256 in hexadecimal digits.

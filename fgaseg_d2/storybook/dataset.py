@@ -20,6 +20,7 @@ from .vocabularies import (
     NOUNS,
     SEEN,
     TRAINING_FULL,
+    TRANSDUCTIVE,
     UNSEEN,
     StorybookVocabulary,
 )
@@ -58,6 +59,9 @@ SPLITS: dict[str, Split] = {
     ),
     "val": Split(300, TRAINING_PRODUCTS, ".png", (SEEN,)),
     "test": Split(500, PRODUCTS, ".png", (SEEN, UNSEEN, GENERALIZED, NOUNS, ATTRIBUTE_WORDS, FULL)),
+    # The last ones hold nothing out: to choose with, and to train on without labels of the unseen.
+    "generalized_val": Split(300, PRODUCTS, ".png", (GENERALIZED, NOUNS)),
+    "transductive": Split(10_000, PRODUCTS, ".jpg", (TRANSDUCTIVE,)),
 }
 
 

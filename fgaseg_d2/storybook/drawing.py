@@ -51,7 +51,7 @@ def write_dataset(
 
     Args:
         root: Folder that holds all data sets.
-        split: One of :data:`SPLITS`; only ``"test"`` shows held-out combinations.
+        split: One of :data:`SPLITS`; which of them show held-out combinations is said there.
         count: Number of scenes, at most 10 000 000; None takes that of the published data set.
         seed: Seed of the whole data set, 0 or more.
         height: Rows of a scene in pixels, 32 .. 4096.

@@ -76,6 +76,13 @@ def _pair_name(product: Product) -> str:
 SEEN = _vocabulary("seen", SEEN_CLASSES, _pair_name)
 UNSEEN = _vocabulary("unseen", UNSEEN_CLASSES, _pair_name, UNSEEN_CLASSES)
 GENERALIZED = _vocabulary("generalized", SEEN_CLASSES + UNSEEN_CLASSES, _pair_name, UNSEEN_CLASSES)
+# Words are those of the last one; what unseen pairs call is not labelled.
+TRANSDUCTIVE = _vocabulary(
+    "transductive",
+    GENERALIZED.classes,
+    lambda product: "" if product.pair.held_out else product.pair.name,
+    UNSEEN_CLASSES,
+)
 NOUNS = _vocabulary("nouns", STUFF_CLASSES + THINGS, lambda product: product.thing)
 ATTRIBUTE_WORDS = _vocabulary(
     "attributes", STUFF_CLASSES + ATTRIBUTES, lambda product: product.attribute

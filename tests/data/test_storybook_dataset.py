@@ -24,6 +24,7 @@ from fgaseg_d2.storybook import (
     dataset,
     draw_scene,
     drawing,
+    vocabularies,
     write_dataset,
 )
 from tests.processes import PATIENCE, alive, children_of, wait_until
@@ -124,6 +125,9 @@ def test_registered_names_have_their_words_and_files(tmp_path):
         "storybook_train_attributes": (18, 0),
         "storybook_train_full": (162, 0),
         "storybook_val": (84, 0),
+        "storybook_generalized_val": (106, 22),
+        "storybook_nouns_val": (22, 0),
+        "storybook_transductive_train": (106, 22),
         "storybook_seen_test": (84, 0),
         "storybook_unseen_test": (22, 22),
         "storybook_generalized_test": (106, 22),
@@ -134,6 +138,30 @@ def test_registered_names_have_their_words_and_files(tmp_path):
     }
     assert MetadataCatalog.get("storybook_train").stuff_classes == list(SEEN_CLASSES)
     assert MetadataCatalog.get("storybook_full_test").stuff_classes == list(FULL_CLASSES)
+
+
+def test_unseen_pairs_are_shown_and_not_labelled_in_transductive_training():
+    """Against the labels of all pairs in the same scenes, a product at a time."""
+    for product in PRODUCTS:
+        full = np.array([[vocabularies.FULL.classes.index(product.name)]], np.uint8)
+        label = int(vocabularies.TRANSDUCTIVE.labels(full)[0, 0])
+        assert label == (
+            255 if product.pair.held_out else vocabularies.GENERALIZED.labels(full)[0, 0]
+        )
+    split = dataset.SPLITS["transductive"]
+    scenes = [
+        draw_scene(dataset.scene_seed("transductive", index), 64, 64, split.products)
+        for index in range(40)
+    ]
+    shown = {int(value) for scene in scenes for value in np.unique(scene.label)}
+    held_out = {vocabularies.FULL.classes.index(p.name) for p in PRODUCTS if p.pair.held_out}
+    assert len(shown & held_out) > 10
+
+
+def test_validation_scenes_with_unseen_pairs_are_in_no_other_split():
+    for index in (0, 299):
+        seed = dataset.scene_seed("generalized_val", index)
+        assert seed == 30_000_000 + index
 
 
 @pytest.mark.parametrize("name", ["storybook_train_full", "storybook_val", "storybook_nouns_test"])

@@ -105,6 +105,7 @@ def test_tool_draws_a_single_scene_of_chosen_things(make_storybook, tmp_path):
 
 def test_tool_makes_and_verifies_splits(make_storybook, tmp_path, capsys):
     options = ["--root", str(tmp_path), "--train", "0", "--val", "2", "--test", "1", "--verify"]
+    options += ["--generalized-val", "0"]
     assert make_storybook.main([*options, "--size", "32", "--workers", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for split, line in zip(("val", "test"), lines, strict=True):
@@ -114,5 +115,6 @@ def test_tool_makes_and_verifies_splits(make_storybook, tmp_path, capsys):
 
 def test_tool_makes_the_published_counts(make_storybook):
     options = make_storybook.build_parser().parse_args([])
-    for split in dataset.SPLITS:
+    assert options.transductive == 0
+    for split in dataset.SPLITS.keys() - {"transductive"}:
         assert getattr(options, split) == dataset.SPLITS[split].count

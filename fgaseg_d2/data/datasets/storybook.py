@@ -17,6 +17,7 @@ from ...storybook.vocabularies import (
     SEEN,
     SYNONYMS,
     TRAINING_FULL,
+    TRANSDUCTIVE,
     UNSEEN,
     StorybookVocabulary,
 )
@@ -31,6 +32,9 @@ DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
     "storybook_train_attributes": ("train", ATTRIBUTE_WORDS),
     "storybook_train_full": ("train", TRAINING_FULL),
     "storybook_val": ("val", SEEN),
+    "storybook_generalized_val": ("generalized_val", GENERALIZED),
+    "storybook_nouns_val": ("generalized_val", NOUNS),
+    "storybook_transductive_train": ("transductive", TRANSDUCTIVE),
     "storybook_seen_test": ("test", SEEN),
     "storybook_unseen_test": ("test", UNSEEN),
     "storybook_generalized_test": ("test", GENERALIZED),
