@@ -11,10 +11,11 @@ from detectron2.evaluation import DatasetEvaluator
 from PIL import Image
 from torch import nn
 
-from fgaseg_d2.engine import FGASegTrainer, cost, testing
+from fgaseg_d2.engine import FGASegTrainer, testing
 from fgaseg_d2.engine.launch import launch
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.published import rows_for
+from fgaseg_d2.modeling import stages
 from tests import datasets
 from tests.conftest import config
 from tests.engine import training
@@ -201,7 +202,7 @@ def test_what_the_model_costs_is_noted(tmp_path, sets, monkeypatch):
             return super().forward(batch)
 
     clock = {"now": 0.0}
-    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: clock["now"])
     model = Slow()
     evaluate(evaluation_config(tmp_path), model, monkeypatch)
     for name in ("blocks_a", "blocks_b"):
