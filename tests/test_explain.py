@@ -235,8 +235,7 @@ def test_pictures_of_every_shape(size):
         labels=labels,
         scores=torch.rand(4, *size),
         vocabulary=words,
-        gcs=maps,
-        lcs=maps,
+        maps={"gcs": maps, "lcs": maps},
     )
     sheet = explanation.sheet()
     assert sheet.dtype == np.uint8
@@ -248,6 +247,26 @@ def test_pictures_of_every_shape(size):
     assert (sheet[-8:] == 255).all() and (sheet[:, -8:] == 255).all()  # nothing is cut off
 
 
+def test_a_method_shows_its_own_masks():
+    """LDVC: a column for each layer of its decoder, without GCS and LCS."""
+    opts = ("MODEL.META_ARCHITECTURE", "LDVC", "MODEL.LDVC.LAYERS", 2)
+    explanation = predictor(*opts, "MODEL.LDVC.PROMPTS", "vision").explain(picture(), WORDS)
+    assert list(explanation.maps) == ["layer1", "layer2"]
+    assert explanation.gcs is None and explanation.lcs is None
+    masks = explanation.class_maps("layer2")
+    assert masks.shape == (6, 8, 8) and masks.min() >= 0 and masks.max() <= 1
+    three_columns, four_columns = (
+        sheet.shape[1]
+        for sheet in (
+            explanation.sheet(),
+            dataclasses.replace(
+                explanation, maps={**explanation.maps, "layer3": explanation.maps["layer2"]}
+            ).sheet(),
+        )
+    )
+    assert three_columns < four_columns
+
+
 def test_very_many_words_make_smaller_maps():
     names = [f"word {number}" for number in range(847)]
     maps = np.zeros((847, 4, 4), np.float32)
@@ -256,8 +275,7 @@ def test_very_many_words_make_smaller_maps():
         labels=np.zeros((60, 90), np.int32),
         scores=torch.zeros(847, 60, 90),
         vocabulary=Vocabulary.from_names(names),
-        gcs=maps,
-        lcs=None,
+        maps={"gcs": maps},
     )
     sheet = explanation.sheet(words=2000)
     assert sheet.shape[0] > 847 * 40

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch.nn import functional as F
@@ -13,10 +13,15 @@ from torch.nn import functional as F
 from ..drawing.contact_sheet import Column, draw_contact_sheet
 from ..drawing.legend import LegendEntry
 from ..vocabulary.colors import default_colors
-from ..wording import shown
+from ..wording import few, shown
 from .segmentation import Segmentation
 
 _REJECTED = 1e-30  # the head gives classes that it drops the logit -100
+# Heading and explanation of a column; maps of another name are a method's own masks.
+_TITLES = {
+    "gcs": ("GCS", "cosine of word and pixels"),
+    "lcs": ("LCS", "convolution made of the word"),
+}
 _FINAL_SIDE = 512  # pixels of a final map on a sheet, at most
 
 
@@ -29,16 +34,26 @@ class Explanation(Segmentation):
     which covers the whole picture, whatever its shape.
 
     Args:
-        gcs: global similarity, T x h x w, float32: the cosine of word and token in [-1, 1].
-        lcs: local similarity, T x h x w, float32, any real number: the unit-norm tokens under a
-            convolution made of the word. NaN for entries that the head did not keep. None for a
-            model without LCS.
+        maps: the pseudo-masks that the method has, by name, each T x h x w, float32, NaN for
+            entries that the head did not keep.
     """
 
-    gcs: np.ndarray
-    lcs: np.ndarray | None
+    maps: Mapping[str, np.ndarray]
 
-    def class_maps(self, kind: Literal["gcs", "lcs"]) -> np.ndarray:
+    @property
+    def gcs(self) -> np.ndarray | None:
+        """Global similarity, T x h x w, float32: the cosine of word and token in [-1, 1]."""
+        return self.maps.get("gcs")
+
+    @property
+    def lcs(self) -> np.ndarray | None:
+        """Local similarity, T x h x w, float32, any real number; None for a model without LCS.
+
+        The unit-norm tokens under a convolution made of the word.
+        """
+        return self.maps.get("lcs")
+
+    def class_maps(self, kind: str) -> np.ndarray:
         """Largest similarity of each class's entries, as a class scores as its best entry.
 
         Returns:
@@ -47,9 +62,12 @@ class Explanation(Segmentation):
         Raises:
             ValueError: the model has no such maps.
         """
-        entries = {"gcs": self.gcs, "lcs": self.lcs}.get(kind)
+        entries = self.maps.get(kind)
         if entries is None:
-            raise ValueError(f"expected maps that this model has, got {shown(kind)}; take 'gcs'")
+            raise ValueError(
+                f"expected maps that this model has, got {shown(kind)}; take one of "
+                f"{few(map(repr, self.maps))}"
+            )
         maps = np.full((len(self.class_names), *entries.shape[1:]), np.nan, np.float32)
         for entry, index in zip(entries, self.vocabulary.entry_classes, strict=True):
             np.fmax(maps[index], entry, out=maps[index])
@@ -88,7 +106,7 @@ class Explanation(Segmentation):
         text = f"{total} words" if total > 1 else "1 word"
         if len(chosen) < total:
             text = f"the {len(chosen)} of {total} words with most pixels"
-        if self.lcs is None:
+        if self.gcs is not None and self.lcs is None:
             text += "; no LCS in this model"
         title = Path(self.source).name or "picture"
         return draw_contact_sheet(
@@ -97,16 +115,14 @@ class Explanation(Segmentation):
 
     def _columns(self, chosen: list[int]) -> list[Column]:
         """The columns of a sheet; instead of a map that is not there stands why."""
-        columns = [Column("GCS", "cosine of word and pixels", self._similarities("gcs", chosen))]
-        if self.lcs is not None:
-            maps = self._similarities("lcs", chosen)
-            columns.append(Column("LCS", "convolution made of the word", maps))
+        columns = [
+            Column(*_TITLES.get(kind, (kind, "probability")), self._similarities(kind, chosen))
+            for kind in self.maps
+        ]
         final = [self._final(index) for index in chosen]
         return [*columns, Column("Final", "probability", final)]
 
-    def _similarities(
-        self, kind: Literal["gcs", "lcs"], chosen: list[int]
-    ) -> list[np.ndarray | str]:
+    def _similarities(self, kind: str, chosen: list[int]) -> list[np.ndarray | str]:
         maps, with_entry = self.class_maps(kind), set(self.vocabulary.entry_classes)
         missing = ("no word" if index not in with_entry else "not kept" for index in chosen)
         return [

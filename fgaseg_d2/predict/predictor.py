@@ -116,7 +116,7 @@ class OpenVocabPredictor:
         return [segmentation for segmentation, _ in self._segment(_several(images), vocabulary)]
 
     def explain(self, image: Picture, vocabulary: Words | None = None) -> Explanation:
-        """Segment one picture and keep what the model made the segmentation of (GCS and LCS).
+        """Segment one picture and keep what the model made the segmentation of.
 
         Args:
             image, vocabulary: as in a call.
@@ -128,13 +128,11 @@ class OpenVocabPredictor:
             FileNotFoundError, ValueError: as a call.
         """
         ((segmentation, output),) = self._segment([image], vocabulary, explain=True)
-        maps = output["pseudo_masks"]
-        arrays = {name: values.cpu().numpy() for name, values in maps.items()}
+        maps = {name: values.cpu().numpy() for name, values in output["pseudo_masks"].items()}
         fields = (field.name for field in dataclasses.fields(segmentation))
         return Explanation(
             **{name: getattr(segmentation, name) for name in fields},
-            gcs=arrays["gcs"],
-            lcs=arrays.get("lcs"),
+            maps=maps,
         )
 
     @property
