@@ -33,7 +33,8 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
 
     Returns:
         "weights", "config", "clip", "protocol" (one line), "deviations" from the published one,
-        and "fingerprint", which differs where weights or settings do.
+        "fingerprint", which differs where weights or settings do, and "unseen", what
+        DATASETS.UNSEEN says where it says anything.
     """
     return {
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
@@ -51,6 +52,7 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
             if words
         ],
         "fingerprint": _fingerprint(cfg),
+        **({"unseen": unseen} if (unseen := setting(cfg, "DATASETS.UNSEEN")) else {}),
     }
 
 

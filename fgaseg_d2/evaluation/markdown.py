@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..data.occurrence import nowhere
+from ..vocabulary.zero_shot import SPLITS
 from .outcome import Evaluation
-from .published import PublishedRow, benchmark_of, rows_for
+from .published import ZERO_SHOT, PublishedRow, benchmark_of, rows_for
 
 _FIGURES = {
     "mIoU": "mIoU",
@@ -52,7 +53,25 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
     if published:
         notes.append("Published figures are mIoU; a difference is ours minus theirs.")
     bullets = [f"* {note}" for note in notes]
-    return "\n".join(["# Results", "", "In percent.", "", *lines, "", *bullets, ""])
+    page = ["# Results", "", "In percent.", "", *lines, "", *bullets, ""]
+    return "\n".join([*page, *_zero_shot(evaluations)])
+
+
+def _zero_shot(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Seen and unseen classes of a published split, beside what others have reached on it."""
+    split = str(evaluations[0].run.get("unseen", ""))
+    if split not in SPLITS:
+        return []
+    header = ["", "mIoU, seen", "mIoU, unseen", "harmonic mean", "pACC"]
+    lines = [_line(header), _line(["---", *["---:"] * 4])]
+    for one in evaluations:
+        names = ("seen_mIoU", "unseen_mIoU", "harmonic_mIoU", "pACC")
+        figures = [_number(one.results.get(name)) for name in names]
+        lines.append(_line([f"this run, {one.dataset}", *figures]))
+    for row in ZERO_SHOT.get(split, ()):
+        figures = [f"{value:.1f}" for value in (row.seen, row.unseen, row.harmonic)]
+        lines.append(_line([row.method, *figures, ""]))
+    return [f"## Zero-shot split {split}", "", *lines, ""]
 
 
 def comparable(evaluation: Evaluation) -> bool:
