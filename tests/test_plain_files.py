@@ -82,7 +82,7 @@ def test_every_yaml_that_is_read_is_bounded(name, base, tmp_path):
 
 def test_plain_yaml_is_what_pyyaml_makes_of_it():
     files = [*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("tests/data/*.yaml")]
-    assert len(files) > 50
+    assert len(files) > 20
     for file in files:
         assert read_yaml(file) == yaml.safe_load(file.read_text(encoding="utf-8")), file
     text = "a: &a {x: 1, y: [1, 2.5, null, yes]}\nb: {<<: *a, x: 'two'}\nc: *a\n"
