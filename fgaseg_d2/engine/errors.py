@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..io.file_errors import explained, write_error
 from ..wording import in_one_line
@@ -25,12 +25,9 @@ _USER_ERRORS = (
     *(ValueError, OSError, FloatingPointError, ImportError, MemoryError),
     torch.OutOfMemoryError,
 )
-_USER_ERROR_LINE = re.compile(
-    r"^(?:[\w.]+\.)?(?:PretrainedWeightsError|ValueError|OSError|(?:Write|Read)(?:Permission)?Error|"
-    r"FileNotFoundError|PermissionError|FloatingPointError|ImportError|ModuleNotFoundError|"
-    r"MemoryError|OutOfMemoryError|LostProcessError): (.*)"
-)
-# What gloo says where another process has gone; it raises RuntimeError.
+# What gloo says where another process has gone. NCCL has a type for it, gloo raises a RuntimeError
+# like any other, so that the words are all there is. They decide on words only: a process that has
+# lost another is ended from outside soon after, and what it says is heard only on other machines.
 _LOST_CONNECTION = re.compile(
     r"gloo.*(?:connection (?:closed|reset|refused)|broken pipe|timed out)",
     re.IGNORECASE | re.DOTALL,
@@ -39,6 +36,18 @@ _LOST = (
     "another process of this run has ended, and none can go on without it; look above for why, "
     "then continue with --resume from the last checkpoint"
 )
+
+
+class ProcessFailure(ProcessRaisedException):
+    """A process of this machine's run has ended with an error that a user can mend.
+
+    Args:
+        message: the error in one line.
+        error: how torch reports it.
+    """
+
+    def __init__(self, message: str, error: ProcessRaisedException) -> None:
+        super().__init__(message, error.error_index, error.error_pid)
 
 
 class LostProcessError(OSError):
@@ -84,12 +93,13 @@ def one_line(error: BaseException) -> str | None:
     """Return an error's message in one short line, or None if no user can mend it.
 
     Args:
-        error: possibly one that another process raised, whose message holds a traceback.
+        error: possibly one of a DataLoader's process, which torch raises again in this one as an
+            error of the same type, with a traceback as its message.
     """
-    text = str(error).strip() or type(error).__name__
-    if "Traceback (most recent call last)" in text:
-        found = [match[1] for line in text.splitlines() if (match := _USER_ERROR_LINE.match(line))]
-        return in_one_line(found[-1]) if found else None
+    whole = str(error).strip()
+    text = _own_words(error, whole) or type(error).__name__
+    if isinstance(error, ProcessFailure):
+        return in_one_line(text)
     if isinstance(error, ProcessExitedException):
         why = ", perhaps for want of memory" if error.exit_code == -signal.SIGKILL else ""
         return f"{text}{why}; --resume continues from the last checkpoint"
@@ -101,11 +111,25 @@ def one_line(error: BaseException) -> str | None:
             f"expected enough memory, got an error ({in_one_line(text, 150)}); take smaller "
             "pictures, batches or layers"
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and text == whole:
         return in_one_line(explained(error))
     if isinstance(error, _USER_ERRORS):
         return in_one_line(text)
     return None
+
+
+def _own_words(error: BaseException, text: str) -> str:
+    """An error's message; of one whose message is a traceback, that of the error at its end."""
+    if "Traceback (most recent call last)" not in text:
+        return text
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("__main__", "builtins"):
+        name = f"{kind.__module__}.{name}"
+    for line in reversed(text.splitlines()):
+        if line == name or line.startswith(f"{name}: "):
+            return line.removeprefix(name).removeprefix(": ")
+    return text
 
 
 def is_lost_connection(error: BaseException) -> bool:

@@ -1,17 +1,20 @@
 """Starts one process, several, or joins those that torchrun started."""
 
+import contextlib
 import logging
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from detectron2 import engine
 from detectron2.utils import comm
+from torch.multiprocessing import ProcessRaisedException
 
-from ..io.file_errors import explained
 from . import errors
 
 _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -42,20 +45,32 @@ def launch(
 
     Raises:
         ValueError: numbers that do not fit together or the machine.
+        ProcessFailure: one of several processes ended with an error that a user can mend.
     """
     if all(variable in os.environ for variable in _TORCHRUN_VARIABLES):
         _join_torchrun(main, args)
         return
     _check_numbers(processes, machines, machine_rank, dist_url)
     _without_notes_about_ended_processes()
-    engine.launch(
-        _main_with_threads,
-        processes,
-        num_machines=machines,
-        machine_rank=machine_rank,
-        dist_url=dist_url,
-        args=(main, processes, args),
-    )
+    messages, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    try:
+        engine.launch(
+            _main_with_threads,
+            processes,
+            num_machines=machines,
+            machine_rank=machine_rank,
+            dist_url=dist_url,
+            args=(main, processes, args, sender),
+        )
+    except ProcessRaisedException as error:
+        # The first knows why; others may have failed because it had gone.
+        if messages.poll():
+            message = messages.recv_bytes().decode("utf-8", "surrogatepass")
+            raise errors.ProcessFailure(message, error) from error
+        raise
+    finally:
+        messages.close()
+        sender.close()
 
 
 def _without_notes_about_ended_processes() -> None:
@@ -99,27 +114,32 @@ def _check_numbers(processes: int, machines: int, machine_rank: int, dist_url: s
         )
 
 
-def _main_with_threads(main: Callable[..., Any], processes: int, args: tuple) -> None:
+def _main_with_threads(
+    main: Callable[..., Any], processes: int, args: tuple, sender: Connection
+) -> None:
     """Share the cores of a machine without GPUs between its processes, then call main."""
     if processes > 1 and not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
-    _one_of_several(main, args)
+    try:
+        _one_of_several(main, args)
+    except Exception as error:
+        message = errors.one_line(error)
+        if message is not None and comm.get_world_size() > 1:
+            # Short enough to be written at once, whoever else writes.
+            with contextlib.suppress(OSError):
+                sender.send_bytes(message.encode("utf-8", "surrogatepass"))
+        raise
 
 
 def _one_of_several(main: Callable[..., Any], args: tuple) -> None:
     """Call main; of several processes, only the one that knows why the run ended should say so."""
     try:
         main(*args)
-    except (OSError, RuntimeError) as error:
-        if comm.get_world_size() == 1:
+    except RuntimeError as error:
+        if comm.get_world_size() == 1 or not errors.is_lost_connection(error):
             raise
-        if errors.is_lost_connection(error):
-            time.sleep(_PATIENCE)  # whoever started this process ends it now
-            raise errors.LostProcessError from error
-        if isinstance(error, OSError):
-            # Only the text gets out of this process.
-            raise OSError(explained(error)) from error
-        raise
+        time.sleep(_PATIENCE)  # whoever started this process ends it now
+        raise errors.LostProcessError from error
 
 
 def _join_torchrun(main: Callable[..., Any], args: tuple) -> None:

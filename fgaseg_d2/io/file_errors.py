@@ -35,15 +35,16 @@ class FileError(OSError):
 
     Args:
         problem: which and why.
-        remedy: what to do.
+        remedy: what to do; "" where it is part of the problem, as in what torch raises again of an
+            error of another process.
         code: the system's number of the error, None if it has none.
 
     Attributes:
         problem: which and why, for a message that has a remedy of its own.
     """
 
-    def __init__(self, problem: str, remedy: str, code: int | None = None) -> None:
-        super().__init__(f"{problem}; {remedy}")
+    def __init__(self, problem: str, remedy: str = "", code: int | None = None) -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
         self.problem, self.remedy, self.errno = problem, remedy, code
 
     def __reduce__(self) -> tuple:
