@@ -29,7 +29,7 @@ ALLOWED = {
     "modeling.layers": (),
     "modeling.losses": ("modeling.layers",),
     "modeling.inference": ("modeling.layers",),
-    "modeling.towers": (*GROUND, "modeling.layers", "checkpoint"),
+    "modeling.towers": (*GROUND, "modeling.layers", "checkpoint", "config"),
     "modeling.text": (*GROUND, "modeling.layers", "modeling.towers", "checkpoint", "config"),
     "modeling": (*GROUND, *MODELING, "checkpoint", "vocabulary", "config"),
     "methods": (*GROUND, *MODELING, "vocabulary", "checkpoint", "config"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 
 from detectron2.config import CfgNode
@@ -178,16 +177,3 @@ def check_config(cfg: CfgNode) -> None:
     """
     check_values(cfg)
     check_names(cfg)
-
-
-@contextmanager
-def keys_of(name: str) -> Iterator[None]:
-    """Put the name of the key in front of an error of the part that is built from it.
-
-    Args:
-        name: such as "MODEL.FGASEG.ATTENTION_HEADS"; the part itself speaks plain words.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error

@@ -86,7 +86,7 @@ class OpenVocabSegmentor(nn.Module):
     ) -> None:
         super().__init__()
         if max_views < 1:
-            raise ValueError(f"expected TEST.MAX_VIEWS of 1 or more, got {max_views}.")
+            raise ValueError(f"expected `max_views` of 1 or more, got {max_views}.")
         self.protocol: ViewProtocol = make_protocol(
             image_size, backbone.size_divisibility, sliding_window, slide_sides
         )

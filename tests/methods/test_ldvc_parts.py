@@ -207,7 +207,7 @@ def test_weights_begin_small_and_truncated():
 
 
 def test_heads_that_do_not_divide_are_said_in_one_line():
-    with pytest.raises(ValueError, match=r"HEADS to divide the 32 .* got 5; choose such as 4"):
+    with pytest.raises(ValueError, match=r"`heads` to divide the 32 .* got 5; choose such as 4"):
         LDVCHead(dim=32, heads=5)
 
 

@@ -169,7 +169,7 @@ def test_templates(tmp_path):
     assert resolve_templates(str(path)) == ("a {}", "a big {}")
     with pytest.raises(ValueError, match="one '{}'"):
         resolve_templates("a {} and {}")
-    with pytest.raises(FileNotFoundError, match="PROMPT_TEMPLATES"):
+    with pytest.raises(FileNotFoundError, match="expected `templates`"):
         resolve_templates("nothing.txt")
 
 
@@ -186,7 +186,7 @@ def test_names_and_weights_that_cannot_be_had(tmp_path):
         load_clip("ViT-B-16", "openai")
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(b"not a checkpoint")
-    with pytest.raises(PretrainedWeightsError, match="MODEL.CLIP.PRETRAINED"):
+    with pytest.raises(PretrainedWeightsError, match="Set `name` and `pretrained` to fit"):
         load_clip(SMALL_CLIP, str(damaged))
 
 

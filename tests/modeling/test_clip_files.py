@@ -111,7 +111,7 @@ def test_weights_come_from_an_address(clip, tmp_path, monkeypatch):
         refused("a web page", SMALL_CLIP, f"{address}/text.pt")
     assert list((tmp_path / "cache").rglob("*.damaged"))
     for url in ("s3://a/clip.pt", "hf://a/clip.pt", "file:///clip.pt"):
-        refused("MODEL.CLIP.PRETRAINED .*is not fetched", SMALL_CLIP, url)
+        refused("`pretrained` .*is not fetched", SMALL_CLIP, url)
 
 
 class _Object:
@@ -177,7 +177,7 @@ def test_file_and_tag_are_refused_alike(archives):
     tag = refused("another activation", "ViT-B-16", "openai", kind=ValueError)
     assert tag == (
         "the weights 'openai' were trained with another activation than 'ViT-B-16' has; set "
-        "MODEL.CLIP.NAME to 'ViT-B-16-quickgelu'."
+        "`name` to 'ViT-B-16-quickgelu'."
     )
 
 

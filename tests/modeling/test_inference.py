@@ -236,5 +236,5 @@ def test_a_model_that_slides_gives_scores_at_the_pictures_size():
 
 
 def test_a_stride_beyond_the_window_is_one_line_for_slides_too():
-    with pytest.raises(ValueError, match="1 <= STRIDE <= SIZE"):
+    with pytest.raises(ValueError, match="1 <= stride <= size"):
         make_protocol((24, 24), 8, ((640, 640), (24, 24), (25, 24)), (24, 60))

@@ -15,6 +15,7 @@ from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.towers.base import GLOBAL
@@ -42,6 +43,7 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     sample_kinds = (LABELLED, CAPTIONED)
 
+    @built_from_keys(**SHARED_KEYS)
     @configurable
     def __init__(self, *, ignore_value: int, **shared: Any) -> None:
         super().__init__(**shared)

@@ -9,6 +9,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ...config.key_names import built_from_keys
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.stages import Stage
 
@@ -27,13 +28,13 @@ class DenseCLIPHead(nn.Module):
     joint_classes = False
     needs_weights = False
 
+    @built_from_keys(logit_scale="MODEL.CLIP.LOGIT_SCALE")
     @configurable
     def __init__(self, *, logit_scale: float = 1 / 0.07) -> None:
         super().__init__()
         if not 0 < logit_scale <= _MAX_SCALE:
             raise ValueError(
-                f"expected MODEL.CLIP.LOGIT_SCALE above 0 and at most {_MAX_SCALE:g}, got "
-                f"{logit_scale:g}."
+                f"expected `logit_scale` above 0 and at most {_MAX_SCALE:g}, got {logit_scale:g}."
             )
         self.similarity = Stage(cosine_maps)
         self.log_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))

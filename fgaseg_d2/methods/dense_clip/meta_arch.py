@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.losses.labels import seen_classes
 from ...modeling.losses.pixel import CrossEntropy
 from ...modeling.samples import Sample
@@ -31,6 +32,7 @@ class DenseCLIP(OpenVocabSegmentor):
 
     needs_weights = False
 
+    @built_from_keys(**SHARED_KEYS)
     @configurable
     def __init__(self, *, sem_seg_head: DenseCLIPHead, loss: CrossEntropy, **shared: Any) -> None:
         super().__init__(**shared)

@@ -31,7 +31,7 @@ class Fusion(nn.Module):
     def __init__(self, dim: int, mode: str) -> None:
         super().__init__()
         if mode not in FUSIONS:
-            raise ValueError(f"expected a fusion 'cat' or 'add', got '{mode}'.")
+            raise ValueError(f"expected `mode` 'cat' or 'add', got '{mode}'.")
         self.project = Linear(2 * dim, dim) if mode == "cat" else None
 
     def forward(self, x: Tensor, local: Tensor | None) -> Tensor:
@@ -179,11 +179,9 @@ class Aggregation(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or dim % heads:
-            raise ValueError(
-                f"expected attention heads that divide the {dim} channels, got {heads}."
-            )
+            raise ValueError(f"expected `heads` to divide `dim` {dim}, got {heads}.")
         if window < 2:
-            raise ValueError(f"expected a window of 2 tokens a side or more, got {window}.")
+            raise ValueError(f"expected `window` of 2 or more, got {window}.")
         self.pooling_train, self.pooling_test = tuple(pooling_train), tuple(pooling_test)
         self.image_guidance = nn.Sequential(
             nn.Conv2d(embed_dim, guidance_dim, 3, padding=1), nn.ReLU()
@@ -220,7 +218,7 @@ def _pool(x: Tensor, pooling: tuple[int, int]) -> Tensor:
         return x
     if any(side > length for side, length in zip(pooling, x.shape[2:4], strict=True)):
         raise ValueError(
-            "expected MODEL.FGASEG.POOLING_TRAIN and POOLING_TEST of at most the picture's "
+            "expected `pooling_train` and `pooling_test` of at most the picture's "
             f"{x.shape[2]} x {x.shape[3]} tokens, got {list(pooling)}."
         )
     return from_maps(F.avg_pool2d(to_maps(x), pooling), x.shape[:2])

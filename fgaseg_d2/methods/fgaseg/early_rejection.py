@@ -55,7 +55,7 @@ class EarlyRejection(nn.Module):
     def __init__(self, dims: Sequence[int], keep: int) -> None:
         super().__init__()
         if keep < 1:
-            raise ValueError(f"expected to keep 1 class or more, got {keep}.")
+            raise ValueError(f"expected `keep` of at least 1, got {keep}.")
         self.keep = keep
         self.heads = nn.ModuleList(nn.Conv2d(dim, 1, 3, padding=1) for dim in dims)
 

@@ -14,7 +14,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from ...config.checks import keys_of
+from ...config.key_names import built_from_keys, keys_of
 from ...modeling.layers.chunks import in_chunks
 from ...modeling.layers.recording import largest
 from ...modeling.layers.similarity import cosine_maps
@@ -46,6 +46,16 @@ class FGASegHead(nn.Module):
         early_rejection: the auxiliary heads of the fast variant, None for the plain one.
     """
 
+    @built_from_keys(
+        dim="MODEL.FGASEG.HIDDEN_DIM",
+        heads="MODEL.FGASEG.ATTENTION_HEADS",
+        window="MODEL.FGASEG.WINDOW_SIZE",
+        kernel_size="MODEL.FGASEG.LCS.KERNEL_SIZE",
+        mode="MODEL.FGASEG.FUSION",
+        keep="MODEL.FGASEG.FAST.KEEP",
+        max_classes="MODEL.FGASEG.MAX_CLASSES",
+        keep_classes="MODEL.FGASEG.KEEP_CLASSES",
+    )
     @configurable
     def __init__(
         self,
@@ -64,9 +74,9 @@ class FGASegHead(nn.Module):
     ) -> None:
         super().__init__()
         if max_classes < 1:
-            raise ValueError(f"expected max_classes of 1 or more, got {max_classes}.")
+            raise ValueError(f"expected `max_classes` of 1 or more, got {max_classes}.")
         if keep_classes < 0:
-            raise ValueError(f"expected keep_classes of 0 or more, got {keep_classes}.")
+            raise ValueError(f"expected `keep_classes` of 0 or more, got {keep_classes}.")
         self.p2tformer = p2tformer
         self.local_similarity = local_similarity
         self.embed_global = MapEmbedding(hidden_dim)
@@ -92,7 +102,7 @@ class FGASegHead(nn.Module):
         fga = cfg.MODEL.FGASEG
         embed_dim, dim = input_shape["dense"].channels, fga.HIDDEN_DIM
         early, late = (input_shape[f"guidance_{name}"].channels for name in ("early", "late"))
-        with keys_of("MODEL.FGASEG.P2T.HEADS"):
+        with keys_of(heads="MODEL.FGASEG.P2T.HEADS"):
             p2tformer = P2Tformer(
                 embed_dim,
                 layers=fga.P2T.LAYERS,
@@ -105,19 +115,18 @@ class FGASegHead(nn.Module):
             local_similarity = LocalSimilarity(
                 embed_dim, kernel_size=fga.LCS.KERNEL_SIZE, kernel_norm=fga.LCS.KERNEL_NORM
             )
-        with keys_of("MODEL.FGASEG.ATTENTION_HEADS"):
-            aggregation = Aggregation(
-                dim=dim,
-                embed_dim=embed_dim,
-                guidance_dim=fga.GUIDANCE_DIM,
-                layers=fga.AGGREGATION_LAYERS,
-                heads=fga.ATTENTION_HEADS,
-                window=fga.WINDOW_SIZE,
-                pad_to=fga.MAX_CLASSES,
-                pooling_train=fga.POOLING_TRAIN,
-                pooling_test=fga.POOLING_TEST,
-                recompute=fga.GRADIENT_CHECKPOINTING,
-            )
+        aggregation = Aggregation(
+            dim=dim,
+            embed_dim=embed_dim,
+            guidance_dim=fga.GUIDANCE_DIM,
+            layers=fga.AGGREGATION_LAYERS,
+            heads=fga.ATTENTION_HEADS,
+            window=fga.WINDOW_SIZE,
+            pad_to=fga.MAX_CLASSES,
+            pooling_train=fga.POOLING_TRAIN,
+            pooling_test=fga.POOLING_TEST,
+            recompute=fga.GRADIENT_CHECKPOINTING,
+        )
         decoder = Decoder(
             dim=dim,
             dims=fga.DECODER_DIMS,

@@ -39,15 +39,14 @@ class FGASegCriterion(nn.Module):
     ) -> None:
         super().__init__()
         if main not in ("bce", "ce"):
-            raise ValueError(f"expected a main loss 'bce' or 'ce', got '{main}'.")
+            raise ValueError(f"expected `main` 'bce' or 'ce', got '{main}'.")
         if t2p not in ("bce", "mse"):
-            raise ValueError(f"expected a T2P loss 'bce' or 'mse', got '{t2p}'.")
+            raise ValueError(f"expected `t2p` 'bce' or 'mse', got '{t2p}'.")
         if len(aux_weights) != 3:
-            raise ValueError(f"expected three auxiliary weights, got {list(aux_weights)}.")
+            raise ValueError(f"expected three `aux_weights`, got {list(aux_weights)}.")
         if class_balance and main != "ce":
             raise ValueError(
-                "expected a class balance of 0 or the main loss 'ce', got "
-                f"{class_balance} and '{main}'."
+                f"expected `class_balance` 0 or `main` 'ce', got {class_balance} and '{main}'."
             )
         self.segmentation: nn.Module
         if main == "ce":

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_sem_seg_head
 from torch import Tensor, nn
 
-from ...config.checks import keys_of
+from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.losses.labels import sample_classes, seen_classes
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -34,6 +34,13 @@ class FGASeg(OpenVocabSegmentor):
     # Any head of the registry.
     sem_seg_head: Any
 
+    @built_from_keys(
+        **SHARED_KEYS,
+        main="MODEL.FGASEG.LOSS.MAIN",
+        t2p="MODEL.FGASEG.LOSS.T2P",
+        aux_weights="MODEL.FGASEG.LOSS.AUX_WEIGHTS",
+        class_balance="MODEL.FGASEG.LOSS.CLASS_BALANCE",
+    )
     @configurable
     def __init__(
         self,
@@ -56,16 +63,15 @@ class FGASeg(OpenVocabSegmentor):
         """The arguments of the constructor, from a configuration."""
         loss = cfg.MODEL.FGASEG.LOSS
         shared = cls.shared_arguments(cfg, "softmax" if loss.MAIN == "ce" else "sigmoid")
-        with keys_of("MODEL.FGASEG.LOSS.CLASS_BALANCE and MAIN"):
-            criterion = FGASegCriterion(
-                main=loss.MAIN,
-                t2p=loss.T2P,
-                t2p_weight=loss.T2P_WEIGHT,
-                aux_weights=loss.AUX_WEIGHTS,
-                ignore_value=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-                ignored_as_negative=loss.IGNORED_AS_NEGATIVE,
-                class_balance=loss.CLASS_BALANCE,
-            )
+        criterion = FGASegCriterion(
+            main=loss.MAIN,
+            t2p=loss.T2P,
+            t2p_weight=loss.T2P_WEIGHT,
+            aux_weights=loss.AUX_WEIGHTS,
+            ignore_value=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            ignored_as_negative=loss.IGNORED_AS_NEGATIVE,
+            class_balance=loss.CLASS_BALANCE,
+        )
         return shared | {
             "sem_seg_head": build_sem_seg_head(cfg, shared["backbone"].output_shape()),
             "criterion": criterion,

@@ -46,9 +46,7 @@ class P2Tformer(nn.Module):
     ) -> None:
         super().__init__()
         if layers and dim % heads:
-            raise ValueError(
-                f"expected attention heads that divide CLIP's {dim} channels, got {heads}."
-            )
+            raise ValueError(f"expected `heads` to divide CLIP's {dim} channels, got {heads}.")
         self.layers = nn.ModuleList(P2TLayer(dim, heads) for _ in range(layers))
         if layers:
             self.gamma = nn.Parameter(torch.full((dim,), gamma), requires_grad=gamma_trainable)

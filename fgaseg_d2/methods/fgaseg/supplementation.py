@@ -43,7 +43,7 @@ class TextKernels(nn.Module):
     def __init__(self, text_dim: int, pixel_dim: int, kernel_size: int) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"expected an odd kernel size, got {kernel_size}.")
+            raise ValueError(f"expected an odd `kernel_size`, got {kernel_size}.")
         self.shape = (pixel_dim, kernel_size, kernel_size)
         self.linear = nn.Linear(text_dim, pixel_dim * kernel_size**2 + 1)
 

@@ -13,6 +13,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config.key_names import built_from_keys
 from ...modeling.layers.linear import Linear
 from .decoder import build_layers
 from .route_attention import RouteAttention, SelfAttention
@@ -37,6 +38,7 @@ class LDVCHead(nn.Module):
         ValueError: heads that do not divide C.
     """
 
+    @built_from_keys(heads="MODEL.LDVC.HEADS")
     @configurable
     def __init__(
         self,
@@ -54,7 +56,7 @@ class LDVCHead(nn.Module):
         super().__init__()
         if dim % heads:
             raise ValueError(
-                f"expected MODEL.LDVC.HEADS to divide the {dim} channels of CLIP's embedding, got "
+                f"expected `heads` to divide the {dim} channels of CLIP's embedding, got "
                 f"{heads}; choose such as {max(h for h in range(1, heads) if dim % h == 0)}"
             )
         kinds = {

@@ -13,6 +13,7 @@ from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.losses.labels import sample_classes, seen_classes
 from ...modeling.samples import Sample
 from ...modeling.seen_classes import SeenClasses
@@ -45,6 +46,7 @@ class LDVC(OpenVocabSegmentor):
         ValueError: learned text prompts that text tower or template do not suit.
     """
 
+    @built_from_keys(**SHARED_KEYS)
     @configurable
     def __init__(
         self,

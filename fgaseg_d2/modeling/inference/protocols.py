@@ -230,7 +230,7 @@ def window_offsets(length: int, size: int, stride: int) -> list[int]:
 def make_protocol(
     image_size: Sequence[int],
     patch: int,
-    windows: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
+    sliding_window: tuple[Sequence[int], Sequence[int], Sequence[int]] | None,
     sides: Sequence[int] | None = None,
 ) -> ViewProtocol:
     """The protocol of a configuration.
@@ -238,7 +238,7 @@ def make_protocol(
     Args:
         image_size: height and width of the tower's input.
         patch: both are multiples of this.
-        windows: canvas, window size and stride, or None to look at the picture whole.
+        sliding_window: canvas, window size and stride, or None to look at the picture whole.
         sides: shorter side, and longer side at most, of pictures that keep their shape; None
             squashes them to the canvas.
 
@@ -247,22 +247,22 @@ def make_protocol(
     """
     if len(image_size) != 2 or any(side < patch or side % patch for side in image_size):
         raise ValueError(
-            "expected MODEL.CLIP.IMAGE_SIZE to be a height and a width in multiples of the patch "
+            "expected `image_size` to be a height and a width in multiples of the patch "
             f"size {patch}, got {list(image_size)}."
         )
     input_size = (image_size[0], image_size[1])
-    if windows is None:
+    if sliding_window is None:
         return Whole(input_size, patch)
-    canvas, size, stride = windows
+    canvas, size, stride = sliding_window
     if sides is not None:
         # A window that is larger than a picture becomes smaller.
         canvas = size
-    if any(len(pair) != 2 for pair in windows) or not all(
+    if any(len(pair) != 2 for pair in sliding_window) or not all(
         1 <= step <= side <= whole for step, side, whole in zip(stride, size, canvas, strict=True)
     ):
         raise ValueError(
-            "expected TEST.SLIDING_WINDOW with pairs 1 <= STRIDE <= SIZE <= CANVAS, got STRIDE "
-            f"{list(stride)}, SIZE {list(size)}, CANVAS {list(canvas)}."
+            "expected `sliding_window` with pairs 1 <= stride <= size <= canvas, got stride "
+            f"{list(stride)}, size {list(size)}, canvas {list(canvas)}."
         )
     window, step = (size[0], size[1]), (stride[0], stride[1])
     if sides is not None:

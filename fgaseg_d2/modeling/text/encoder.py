@@ -14,6 +14,7 @@ from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...config.key_names import built_from_keys
 from ...config.renamed_keys import setting
 from ..layers.recording import without_recording
 from ..towers.base import check_training_mode
@@ -58,6 +59,12 @@ class CLIPTextEncoder(nn.Module):
 
     block_tokens: nn.Parameter | None
 
+    @built_from_keys(
+        name="MODEL.CLIP.NAME",
+        clip="MODEL.CLIP.NAME",
+        pretrained="MODEL.CLIP.PRETRAINED",
+        templates="MODEL.WORDS.PROMPT_TEMPLATES",
+    )
     @configurable
     def __init__(
         self,
@@ -80,7 +87,7 @@ class CLIPTextEncoder(nn.Module):
         text: Any = getattr(clip, "text", clip)
         if not isinstance(getattr(text, "transformer", None), Transformer):
             raise ValueError(
-                "expected MODEL.CLIP.NAME to be a CLIP with open_clip's own text transformer, got "
+                "expected `clip` to be a CLIP with open_clip's own text transformer, got "
                 f"a text tower of type {type(text).__name__}; choose another model."
             )
         if gradient_checkpointing:

@@ -9,41 +9,40 @@ from ...wording import plain, shown
 SINGLE = ("A photo of a {} in the scene",)
 
 
-def resolve_templates(value: str) -> tuple[str, ...]:
-    """Turn the configuration's MODEL.WORDS.PROMPT_TEMPLATES into templates.
+def resolve_templates(templates: str) -> tuple[str, ...]:
+    """Read templates, or find them by name.
 
     Args:
-        value: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path of
-            a text file with one template a line.
+        templates: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path
+            of a text file with one template a line.
 
     Raises:
         ValueError: a template without exactly one "{}", or no template at all.
         FileNotFoundError: the file is not there.
     """
-    if value == "single":
+    if templates == "single":
         return SINGLE
-    if value == "imagenet":
+    if templates == "imagenet":
         from open_clip import OPENAI_IMAGENET_TEMPLATES
 
         return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
-    templates: tuple[str, ...]
-    if "{}" in value:
-        templates = (value,)
+    if "{}" in templates:
+        found: tuple[str, ...] = (templates,)
     else:
-        path = home_path(value)
+        path = home_path(templates)
         if not is_file(path):
             raise FileNotFoundError(
-                "expected MODEL.WORDS.PROMPT_TEMPLATES to be 'single', 'imagenet', a template "
-                f"with '{{}}' or a text file, got {shown(value)}, which is none of them."
+                "expected `templates` to be 'single', 'imagenet', a template with '{}' or a text "
+                f"file, got {shown(templates)}, which is none of them."
             )
         lines = _lines(path)
-        templates = tuple(line.strip() for line in lines if line.strip())
-    for template in templates:
+        found = tuple(line.strip() for line in lines if line.strip())
+    for template in found:
         if template.count("{}") != 1:
             raise ValueError(f"expected a prompt template with one '{{}}', got {shown(template)}.")
-    if not templates:
-        raise ValueError(f"expected at least one prompt template, got an empty {plain(value)}.")
-    return templates
+    if not found:
+        raise ValueError(f"expected at least one prompt template, got an empty {plain(templates)}.")
+    return found
 
 
 def _lines(path: Path) -> list[str]:

@@ -86,6 +86,4 @@ class ImageTower(Backbone):
 def check_training_mode(mode: str) -> None:
     """Raise a ValueError if there is no such mode."""
     if mode not in TRAINING_MODES:
-        raise ValueError(
-            f"expected MODEL.CLIP.FINETUNE to be one of {', '.join(TRAINING_MODES)}, got '{mode}'."
-        )
+        raise ValueError(f"expected `mode` to be one of {', '.join(TRAINING_MODES)}, got '{mode}'.")

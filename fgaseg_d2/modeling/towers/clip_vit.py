@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import stochastic_depth
 
+from ...config.key_names import built_from_keys
 from ..layers.position import resize_grid_embedding
 from .base import DENSE, GLOBAL, ImageTower, check_training_mode
 from .dense_reading import find_reading
@@ -28,7 +29,7 @@ class CLIPViT(ImageTower):
 
     Args:
         visual: the image tower of an open_clip model, with split q, k, v: `load_image_tower`.
-        dense_reading: how the last block is run, see MODEL.CLIP.DENSE_READING.
+        dense_reading: how the last block is run, a name in `dense_reading.READINGS`.
         levels: names of further outputs and the blocks, counted from 0, that they leave; none of
             them the last block. None: "guidance_early" and "guidance_late" after one third and two
             thirds of the depth.
@@ -37,6 +38,14 @@ class CLIPViT(ImageTower):
         gradient_checkpointing: recompute the blocks' activations in the backward pass.
     """
 
+    @built_from_keys(
+        name="MODEL.CLIP.NAME",
+        visual="MODEL.CLIP.NAME",
+        pretrained="MODEL.CLIP.PRETRAINED",
+        dense_reading="MODEL.CLIP.DENSE_READING",
+        levels="MODEL.CLIP.GUIDANCE_BLOCKS",
+        prompt_depth="MODEL.CLIP.PROMPT_DEPTH",
+    )
     @configurable
     def __init__(
         self,
@@ -51,7 +60,7 @@ class CLIPViT(ImageTower):
         super().__init__()
         if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
             raise ValueError(
-                "expected MODEL.CLIP.NAME to be a CLIP with open_clip's plain vision transformer, "
+                "expected `visual` to be of a CLIP with open_clip's plain vision transformer, "
                 f"got an image tower of type {type(visual).__name__} or with attention pooling; "
                 "choose a ViT-* model."
             )
@@ -62,17 +71,15 @@ class CLIPViT(ImageTower):
             levels = {"guidance_early": depth // 3 - 1, "guidance_late": 2 * depth // 3 - 1}
         if any(not 0 <= block < depth - 1 for block in levels.values()):
             raise ValueError(
-                f"expected the levels of this tower to be blocks from 0 to {depth - 2}, got "
-                f"{dict(levels)}; change MODEL.CLIP.GUIDANCE_BLOCKS."
+                f"expected `levels` to be blocks from 0 to {depth - 2} of this tower, got "
+                f"{dict(levels)}."
             )
         self.levels = dict(levels)
         self.gradient_checkpointing = gradient_checkpointing
         self.prompt_tokens = None
         if prompt_length and prompt_depth:
             if prompt_depth > depth:
-                raise ValueError(
-                    f"expected MODEL.CLIP.PROMPT_DEPTH of at most {depth}, got {prompt_depth}."
-                )
+                raise ValueError(f"expected `prompt_depth` of at most {depth}, got {prompt_depth}.")
             self.prompt_tokens = nn.Parameter(torch.empty(prompt_depth, prompt_length, width))
             nn.init.xavier_uniform_(self.prompt_tokens)
 
@@ -162,8 +169,8 @@ class CLIPViT(ImageTower):
         check_training_mode(mode)
         if mode == "prompt" and self.prompt_tokens is None:
             raise ValueError(
-                "expected prompt tokens to train, got none; set MODEL.CLIP.PROMPT_LENGTH and "
-                "MODEL.CLIP.PROMPT_DEPTH above 0."
+                "expected prompt tokens to train, got none; set `prompt_length` and `prompt_depth` "
+                "above 0."
             )
         self.requires_grad_(mode == "scratch")
         if self.prompt_tokens is not None:

@@ -51,14 +51,14 @@ class DenseReading:
 
 
 def find_reading(name: str) -> DenseReading:
-    """The reading that MODEL.CLIP.DENSE_READING names.
+    """The reading of a name.
 
     Raises:
         ValueError: there is none of that name.
     """
     if name not in READINGS:
         raise ValueError(
-            f"expected MODEL.CLIP.DENSE_READING to be one of {', '.join(READINGS)}, got '{name}'."
+            f"expected `dense_reading` to be one of {', '.join(READINGS)}, got '{name}'."
         )
     return READINGS[name]
 

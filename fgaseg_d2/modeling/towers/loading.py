@@ -114,7 +114,7 @@ def _create(name: str) -> nn.Module:
     # Text towers of other libraries need these installed, and fetch their configuration.
     except (ImportError, RuntimeError, OSError) as error:
         raise ValueError(
-            f"expected MODEL.CLIP.NAME to be a CLIP that open_clip builds by itself, but '{name}' "
+            f"expected `name` to be a CLIP that open_clip builds by itself, but '{name}' "
             f"fails: {_reason(error)}. Choose a ViT-* model with open_clip's own text tower."
         ) from error
 
@@ -143,13 +143,13 @@ def _from_tag(name: str, tag: str) -> nn.Module:
     except Exception as error:
         raise PretrainedWeightsError(
             f"expected to fetch the CLIP weights '{tag}' of '{name}', but: {_reason(error)}. "
-            "Connect to the network, or set MODEL.CLIP.PRETRAINED to the path of a downloaded CLIP "
+            "Connect to the network, or set `pretrained` to the path of a downloaded CLIP "
             'checkpoint, or to "" for random weights.'
         ) from error
 
 
 def _from_file(name: str, pretrained: str) -> nn.Module:
-    path = locate_checkpoint(pretrained, "MODEL.CLIP.PRETRAINED")
+    path = locate_checkpoint(pretrained, "`pretrained`")
     clip = _create(name)
     try:
         with reading(path, "CLIP weights"):
@@ -162,7 +162,7 @@ def _from_file(name: str, pretrained: str) -> nn.Module:
             set_aside(path)
         raise PretrainedWeightsError(
             f"expected CLIP weights of '{plain(name, 40)}' in {plain(pretrained, 80)}, but: "
-            f"{_reason(error)}. Set MODEL.CLIP.NAME and MODEL.CLIP.PRETRAINED to fit."
+            f"{_reason(error)}. Set `name` and `pretrained` to fit."
         ) from error
     _check_activation(name, pretrained, quick_gelu)
     note_file(clip, path)
@@ -178,7 +178,7 @@ def _check_activation(name: str, pretrained: str, quick_gelu: bool | None) -> No
     other = f"{name}-quickgelu" if quick_gelu else name.removesuffix("-quickgelu")
     value = "true" if quick_gelu else "false"
     known = other != name and other in open_clip.list_models()
-    remedy = f"MODEL.CLIP.NAME to '{other}'" if known else f'"quick_gelu" to {value} in its .json'
+    remedy = f"`name` to '{other}'" if known else f'"quick_gelu" to {value} in its .json'
     raise ValueError(
         f"the weights '{plain(pretrained)}' were trained with another activation than "
         f"'{plain(name, 40)}' has; set {remedy}."
@@ -212,7 +212,7 @@ def _resolve_name(name: str) -> str:
         path = home_path(name)
         if not is_file(path):
             raise FileNotFoundError(
-                f"expected MODEL.CLIP.NAME to name an open_clip model configuration, got "
+                f"expected `name` to name an open_clip model configuration, got "
                 f"{plain(name)}, which is not a file; check the path."
             )
         _check_model_config(path)
@@ -222,7 +222,7 @@ def _resolve_name(name: str) -> str:
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "see open_clip.list_models"
         raise ValueError(
-            f"expected MODEL.CLIP.NAME to be a model that open_clip knows or a .json file, "
+            f"expected `name` to be a model that open_clip knows or a .json file, "
             f"got {shown(name)}; did you mean: {near}?"
         )
     return name
@@ -247,7 +247,7 @@ def _check_model_config(path: Path) -> None:
 def _check_tag(name: str, pretrained: str) -> None:
     if "/" in pretrained or Path(pretrained).suffix:
         raise FileNotFoundError(
-            f"expected MODEL.CLIP.PRETRAINED to be a checkpoint file or a tag of open_clip, got "
+            f"expected `pretrained` to be a checkpoint file or a tag of open_clip, got "
             f"{plain(pretrained)}, which is not a file; check the path."
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
