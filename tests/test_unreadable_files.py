@@ -42,7 +42,7 @@ def weights(path):
 
 
 def settings(path):
-    path.write_text(Settings("val", 1).to_json())
+    path.write_text(Settings.complete("val", 1).to_json())
 
 
 def index(path):

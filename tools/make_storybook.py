@@ -18,7 +18,10 @@ from command_line import Parser, between, count, path, run_command, say
 
 # As in fgaseg_d2.storybook, which --help does not wait for; a test compares them. What few need is
 # drawn when it is asked for, or first used.
-_COUNTS = {"train": 20_000, "val": 300, "test": 500, "generalized_val": 300, "transductive": 0}
+_COUNTS = {
+    **{"train": 20_000, "val": 300, "test": 500, "generalized_val": 300},
+    **{"transductive": 0, "captions_train": 0, "captions_val": 0},
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,8 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size",
         type=int,
-        default=256,
-        help="side of a scene in pixels, 32 to 4096 (default: %(default)s)",
+        help="side of a picture in pixels, 32 to 4096 (default: 256; with captions 112)",
     )
     parser.add_argument(
         "--seed", type=count, default=0, help="seed of the data set (default: %(default)s)"
@@ -118,7 +120,7 @@ def make_data_set(options: argparse.Namespace) -> None:
 
     splits = [split for split in _COUNTS if getattr(options, split)]
     for split in splits:  # all of them before the first is drawn
-        Settings(split, getattr(options, split), options.seed, options.size, options.size)
+        Settings.complete(split, getattr(options, split), options.seed, options.size, options.size)
     for split in splits:
         scenes = getattr(options, split)
         sides = options.size, options.size

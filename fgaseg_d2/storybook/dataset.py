@@ -29,6 +29,7 @@ VERSION = 2  # raise it with any change of the drawn pixels
 SEEDS_PER_SPLIT = 10_000_000
 _SEEDS_PER_BASE = 100_000_000
 INFO_NAME = "dataset.json"
+CAPTIONS_FOLDER = "captions"
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,23 @@ class Split:
         count: Number of scenes if nothing else is asked for.
         products: What the things of its scenes are chosen from.
         suffix: Ending of the pictures; PNG keeps every pixel as it was drawn.
-        vocabularies: Those that it has label maps in.
+        vocabularies: Those that it has label maps in; a split without any shows details of scenes
+            with captions.
+        side: Rows and columns of its pictures in pixels if nothing else is asked for.
     """
 
     count: int
     products: tuple[Product, ...]
     suffix: str
-    vocabularies: tuple[StorybookVocabulary, ...]
+    vocabularies: tuple[StorybookVocabulary, ...] = ()
+    side: int = 256
 
     @property
-    def label_folders(self) -> list[str]:
-        """Names of the folders that hold its label maps, one for each vocabulary."""
-        return [vocabulary.folder for vocabulary in self.vocabularies]
+    def companions(self) -> dict[str, str]:
+        """Folders beside ``images``, with the ending of the file of each scene in them."""
+        if not self.vocabularies:
+            return {CAPTIONS_FOLDER: ".txt"}
+        return {vocabulary.folder: ".png" for vocabulary in self.vocabularies}
 
 
 SPLITS: dict[str, Split] = {
@@ -62,12 +68,14 @@ SPLITS: dict[str, Split] = {
     # The last ones hold nothing out: to choose with, and to train on without labels of the unseen.
     "generalized_val": Split(300, PRODUCTS, ".png", (GENERALIZED, NOUNS)),
     "transductive": Split(10_000, PRODUCTS, ".jpg", (TRANSDUCTIVE,)),
+    "captions_train": Split(20_000, TRAINING_PRODUCTS, ".jpg", side=112),
+    "captions_val": Split(1_000, TRAINING_PRODUCTS, ".png", side=112),
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a split on disk was drawn with; by default the published data set.
+    """What a split on disk was drawn with.
 
     Attributes:
         split: One of :data:`SPLITS`.
@@ -82,9 +90,9 @@ class Settings:
 
     split: str
     count: int
-    seed: int = 0
-    height: int = 256
-    width: int = 256
+    seed: int
+    height: int
+    width: int
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn, before a folder gets these settings."""
@@ -96,14 +104,28 @@ class Settings:
         check_sides(self.height, self.width)
 
     @classmethod
-    def published(cls, split: str) -> Settings:
-        """The settings of the data set as it is published.
+    def complete(
+        cls,
+        split: str,
+        count: int | None = None,
+        seed: int = 0,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Settings:
+        """Settings whose None become what the published data set has.
 
         Raises:
-            ValueError: There is no such split.
+            ValueError: There is no such split, or one of them is out of range.
         """
         _check_split(split)
-        return cls(split, SPLITS[split].count)
+        shape = SPLITS[split]
+        return cls(
+            split,
+            shape.count if count is None else count,
+            seed,
+            shape.side if height is None else height,
+            shape.side if width is None else width,
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Settings | None:
@@ -195,10 +217,10 @@ def scene_name(index: int) -> str:
 
 
 def finished_scenes(folder: Path, split: str) -> list[str]:
-    """Names of the scenes of which picture and all label maps are there, in order."""
+    """Names of the scenes of which the picture and all that goes with it are there, in order."""
     names = _stems(folder / "images", SPLITS[split].suffix)
-    for labels in SPLITS[split].label_folders:
-        names &= _stems(folder / labels, ".png")
+    for companion, suffix in SPLITS[split].companions.items():
+        names &= _stems(folder / companion, suffix)
     return sorted(names)
 
 

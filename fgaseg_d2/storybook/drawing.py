@@ -19,7 +19,9 @@ from ..io.files import atomic_path
 from ..io.partial_files import remove_leftovers
 from ..parallel import available_processors, each
 from ..wording import PATH, shown
+from .captions import draw_captioned
 from .dataset import (
+    CAPTIONS_FOLDER,
     INFO_NAME,
     SPLITS,
     Settings,
@@ -40,11 +42,11 @@ def write_dataset(
     split: str,
     count: int | None = None,
     seed: int = 0,
-    height: int = 256,
-    width: int = 256,
+    height: int | None = None,
+    width: int | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Write a split as ``images/``, a folder ``labels_<vocabulary>/`` for each, ``dataset.json``.
+    """Write a split as ``images/``, ``labels_<vocabulary>/`` or ``captions/``, ``dataset.json``.
 
     Scenes that are there already are kept, so an interrupted call can be repeated. If another
     process is writing the same split, this one waits for it and then does what is left.
@@ -54,8 +56,8 @@ def write_dataset(
         split: One of :data:`SPLITS`; which of them show held-out combinations is said there.
         count: Number of scenes, at most 10 000 000; None takes that of the published data set.
         seed: Seed of the whole data set, 0 or more.
-        height: Rows of a scene in pixels, 32 .. 4096.
-        width: Columns of a scene in pixels, 32 .. 4096.
+        height: Rows of a scene in pixels, 32 .. 4096; None takes that of the published data set.
+        width: Columns of a scene in pixels, 32 .. 4096; None as for the height.
         workers: Processes that draw; None takes one for each CPU core.
 
     Returns:
@@ -67,10 +69,8 @@ def write_dataset(
         OSError: The folder cannot be written; what is finished stays.
     """
     folder = split_folder(root, split)
-    if count is None:
-        count = SPLITS[split].count
-    settings = Settings(split, count, seed, height, width)
-    folders = [folder / name for name in ("images", *SPLITS[split].label_folders)]
+    settings = Settings.complete(split, count, seed, height, width)
+    folders = [folder / name for name in ("images", *SPLITS[split].companions)]
     for one in (folder, *folders):
         remove_leftovers(one)
     if settings.finished_in(folder):
@@ -135,11 +135,18 @@ def _worker_count(wanted: int | None, scenes: int) -> int:
 def _write_scene(folder: Path, settings: Settings, index: int) -> None:
     split = SPLITS[settings.split]
     seed = scene_seed(settings.split, index, settings.seed)
-    scene = draw_scene(seed, settings.height, settings.width, split.products)
-    name = scene_name(index)
-    for vocabulary in split.vocabularies:
-        write_picture(folder / vocabulary.folder / f"{name}.png", vocabulary.labels(scene.label))
-    write_picture(folder / "images" / f"{name}{split.suffix}", scene.image)
+    sides, name = (settings.height, settings.width), scene_name(index)
+    if split.vocabularies:
+        scene = draw_scene(seed, *sides, split.products)
+        image = scene.image
+        for vocabulary in split.vocabularies:
+            label = vocabulary.labels(scene.label)
+            write_picture(folder / vocabulary.folder / f"{name}.png", label)
+    else:
+        image, captions = draw_captioned(seed, *sides, split.products)
+        with atomic_path(folder / CAPTIONS_FOLDER / f"{name}.txt") as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in captions), encoding="utf-8")
+    write_picture(folder / "images" / f"{name}{split.suffix}", image)
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

@@ -288,7 +288,10 @@ def test_other_settings_are_refused(tmp_path):
     ("text", "message"),
     [
         ('{"version": 1, "split": "val", "count": 3}', "expected version 2 .* got version 1"),
-        ('{"version": 2, "split": "val", "count": 0}', "count"),
+        (
+            '{"version": 2, "split": "val", "count": 0, "seed": 0, "height": 64, "width": 64}',
+            "count",
+        ),
         ('{"version": 2, "split": "val"', "dataset.json"),
         ("[]", "dataset.json"),
     ],

@@ -121,6 +121,33 @@ def test_the_block_as_trained_gives_open_clips_own_tokens(tmp_path):
     torch.testing.assert_close(dense.flatten(2).transpose(1, 2), tokens @ visual.proj)
 
 
+@pytest.mark.parametrize("reading", ["clip", "maskclip"])
+@pytest.mark.parametrize(
+    "pooling",
+    [{}, {"pool_type": "avg"}, {"pool_type": "avg", "final_ln_after_pool": True}],
+    ids=["cls", "mean", "mean-then-norm"],
+)
+def test_the_global_embedding_is_open_clips_own(tmp_path, pooling, reading):
+    visual, split = random_towers(tmp_path, **pooling)
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        expected = visual(images)
+        tower = CLIPViT(split, dense_reading=reading)
+        for outputs in (("global",), ("dense", "global")):
+            torch.testing.assert_close(tower(images, outputs=outputs)["global"], expected)
+
+
+def test_a_mean_of_tokens_leaves_out_prompts(tmp_path):
+    """Without a norm behind the mean, it is the mean of the dense map read as trained."""
+    _, split = random_towers(tmp_path, pool_type="avg")
+    tower = CLIPViT(split, dense_reading="clip", prompt_length=3, prompt_depth=4).double()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        maps = tower(images, outputs=("dense", "global"))
+        torch.testing.assert_close(maps["global"], maps["dense"].mean((2, 3)))
+        torch.testing.assert_close(tower(images, outputs=("global",))["global"], maps["global"])
+
+
 @pytest.mark.parametrize("front", [0, 1, 4])
 def test_neighbourhood_counts_places_alone(front):
     """Whether CLS, prompt tokens or nothing stands in front of them."""

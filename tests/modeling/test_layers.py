@@ -26,6 +26,28 @@ def test_split_attention_computes_what_the_packed_one_does():
     torch.testing.assert_close(split(x, x, x, attn_mask=mask)[0], expected)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_that_trains_in_half_precision_is_the_same(masked):
+    """Its plain products against float32, as near as the fused attention without gradients."""
+    torch.manual_seed(0)
+    attention, x = SplitQKVAttention(32, 4), torch.randn(2, 9, 32)
+    mask = torch.full((9, 9), -math.inf).triu(1) if masked else None
+    expected = attention(x, x, x, attn_mask=mask)[0]
+    expected.square().sum().backward()
+    gradients = [p.grad.clone() for p in attention.parameters()]
+    attention.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = attention(x, x, x, attn_mask=mask)[0]
+        with torch.no_grad():
+            fused = attention(x, x, x, attn_mask=mask)[0]
+    trained.float().square().sum().backward()
+    for half in (trained, fused):
+        torch.testing.assert_close(half.float(), expected, atol=6e-3, rtol=0)
+    scale = max(gradient.norm() for gradient in gradients)
+    for parameter, gradient in zip(attention.parameters(), gradients, strict=True):
+        assert (parameter.grad - gradient).norm() <= 0.01 * scale
+
+
 def test_guided_linear_is_a_linear_of_both_together():
     layer, x, guidance = GuidedLinear(5, 3, 4), torch.randn(2, 6, 5), torch.randn(2, 1, 3)
     both = torch.cat((x, guidance.expand(-1, 6, -1)), dim=-1)

@@ -3,11 +3,20 @@
 import colorsys
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
+from ...io.file_errors import reading
 from ...storybook.classes import CLASS_IDS, IGNORE_LABEL, STUFF_CLASSES
-from ...storybook.dataset import SPLITS, Settings, finished_scenes, split_folder
+from ...storybook.dataset import (
+    CAPTIONS_FOLDER,
+    SPLITS,
+    Settings,
+    finished_scenes,
+    split_folder,
+)
 from ...storybook.drawing import write_dataset
 from ...storybook.vocabularies import (
     ATTRIBUTE_WORDS,
@@ -21,9 +30,16 @@ from ...storybook.vocabularies import (
     UNSEEN,
     StorybookVocabulary,
 )
+from ...vocabulary.dataset_words import CAPTIONED, OWN_KEY
 from .catalog import datasets_root, replace_dataset
 
 logger = logging.getLogger(__name__)
+
+# Registered name -> the split that it shows details of, with captions.
+CAPTIONS: dict[str, str] = {
+    "storybook_captions_train": "captions_train",
+    "storybook_captions_val": "captions_val",
+}
 
 # Registered name -> the split whose scenes it shows, and the vocabulary.
 DATASETS: dict[str, tuple[str, StorybookVocabulary]] = {
@@ -59,7 +75,7 @@ _STUFF_COLORS: dict[str, tuple[int, int, int]] = {
 
 
 def register_storybook(root: str | os.PathLike | None = None) -> None:
-    """Register all names of :data:`DATASETS`; a later call replaces an earlier one.
+    """Register all of :data:`DATASETS` and :data:`CAPTIONS`; a later call replaces an earlier one.
 
     Nothing is read before a data set is loaded.
 
@@ -81,6 +97,14 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
             image_root=str(folder / "images"),
             sem_seg_root=str(labels),
         )
+    for name, split in CAPTIONS.items():
+        replace_dataset(
+            name,
+            partial(load_captions, root, split),
+            evaluator_type="captions",
+            image_root=str(split_folder(root, split) / "images"),
+            **{OWN_KEY: {"kind": CAPTIONED}},
+        )
 
 
 def load_storybook(
@@ -100,20 +124,51 @@ def load_storybook(
         ValueError: The folder was drawn by another version of Storybook.
         OSError: It cannot be written.
     """
-    folder, published = split_folder(root, split), Settings.published(split)
+    return [
+        record | {"sem_seg_file_name": str(folder / vocabulary.folder / f"{name}.png")}
+        for folder, name, record in _pictures(root, split)
+    ]
+
+
+def load_captions(root: str | os.PathLike, split: str) -> list[dict]:
+    """List the pictures of a split with captions; what is missing of it is drawn first.
+
+    Args:
+        root: Folder that holds ``storybook/``.
+        split: ``"captions_train"`` or ``"captions_val"``.
+
+    Returns:
+        One dict for each picture with ``file_name``, ``captions``, ``height``, ``width``.
+
+    Raises:
+        ValueError: The folder was drawn by another version of Storybook.
+        OSError: It cannot be written or read.
+    """
+    return [
+        record | {"captions": _lines(folder / CAPTIONS_FOLDER / f"{name}.txt")}
+        for folder, name, record in _pictures(root, split)
+    ]
+
+
+def _pictures(root: str | os.PathLike, split: str) -> Iterator[tuple[Path, str, dict]]:
+    """The split's folder, a scene's name and what is said of its picture, for each scene."""
+    folder, published = split_folder(root, split), Settings.complete(split)
     settings = Settings.read(folder) or published
     if settings != published:
         logger.warning("%s holds %s; the published data set is %s", folder, settings, published)
     write_dataset(root, **asdict(settings))
-    return [
-        {
-            "file_name": str(folder / "images" / f"{name}{SPLITS[split].suffix}"),
-            "sem_seg_file_name": str(folder / vocabulary.folder / f"{name}.png"),
-            "height": settings.height,
-            "width": settings.width,
-        }
-        for name in finished_scenes(folder, split)
-    ]
+    for name in finished_scenes(folder, split):
+        picture = str(folder / "images" / f"{name}{SPLITS[split].suffix}")
+        yield (
+            folder,
+            name,
+            {"file_name": picture, "height": settings.height, "width": settings.width},
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    with reading(path):
+        return path.read_text(encoding="utf-8").splitlines()
 
 
 def class_colors(vocabulary: StorybookVocabulary) -> list[tuple[int, int, int]]:

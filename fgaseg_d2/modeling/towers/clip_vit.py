@@ -64,6 +64,11 @@ class CLIPViT(ImageTower):
                 f"got an image tower of type {type(visual).__name__} or with attention pooling; "
                 "choose a ViT-* model."
             )
+        if visual.pool_type not in ("tok", "avg"):
+            raise ValueError(
+                "expected `visual` to pool by its CLS token or by the mean of its tokens, got "
+                f"pool_type '{visual.pool_type}'; choose a ViT-* model."
+            )
         self.visual = visual
         self.dense_reading = find_reading(dense_reading)
         depth, width = len(visual.transformer.resblocks), visual.conv1.out_channels
@@ -145,14 +150,11 @@ class CLIPViT(ImageTower):
                     maps[name] = _to_map(_without_prompts(tokens, length), grid)
         tokens = _with_prompts(tokens, prompts, len(blocks), length)
         if DENSE in wanted:
-            dense = _without_prompts(self.dense_reading(last, tokens, grid), length)
-            dense = self._embedding(dense, final)
-            maps[DENSE] = _to_map(dense, grid)
+            read = _without_prompts(self.dense_reading(last, tokens, grid), length)
+            maps[DENSE] = _to_map(self._embedding(read, final), grid)
         if GLOBAL in wanted:
-            if DENSE in wanted and self.dense_reading.gives_cls:
-                maps[GLOBAL] = dense[:, 0]
-            else:
-                maps[GLOBAL] = self._embedding(_cls_as_trained(last, tokens), final)
+            trained = read if DENSE in wanted and self.dense_reading.as_trained else None
+            maps[GLOBAL] = self._pooled(tokens, length, trained, final)
         return maps
 
     def drop_paths(self, rate: float) -> None:
@@ -181,6 +183,31 @@ class CLIPViT(ImageTower):
         # waits for every parameter that could.
         for part in self.dense_reading.unused:
             blocks[-1].get_submodule(part).requires_grad_(False)
+
+    def _pooled(
+        self,
+        tokens: Tensor,
+        length: int,
+        trained: Tensor | None,
+        final: Callable[[Tensor], Tensor] | None,
+    ) -> Tensor:
+        """The global embedding, B x C.
+
+        Args:
+            tokens: before the last block, with prompts: B x (L + n) x W.
+            length: L.
+            trained: behind the last block run as it was trained, B x L x W; None if it was not.
+            final: see `ImageTower.forward`.
+        """
+        last: Any = self.visual.transformer.resblocks[-1]
+        if self.visual.pool_type == "tok":
+            cls = _cls_as_trained(last, tokens) if trained is None else trained[:, 0]
+            return self._embedding(cls, final)
+        states = _without_prompts(last(tokens), length) if trained is None else trained
+        if self.visual.final_ln_after_pool:
+            states = states if final is None else final(states)
+            return self._embedding(states[:, 1:].mean(1), None)
+        return self._embedding(states[:, 1:], final).mean(1)
 
     def _embedding(self, states: Tensor, final: Callable[[Tensor], Tensor] | None) -> Tensor:
         """States of the last block -> joint space: ... x W -> ... x C."""

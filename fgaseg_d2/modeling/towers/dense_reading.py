@@ -31,14 +31,14 @@ class DenseReading:
         residual: the block's input B x L x W -> what is added to that; None for nothing.
         feed_forward: whether the block's MLP, with its own residual, follows.
         unused: the parts of the block that have no effect on the result.
-        gives_cls: whether the CLS token comes out as CLIP was trained to read it.
+        as_trained: whether the block is run as CLIP was trained.
     """
 
     attend: Callable[[SplitQKVAttention, Tensor, Grid], Tensor]
     residual: Callable[[Tensor], Tensor] | None
     feed_forward: bool
     unused: tuple[str, ...] = ()
-    gives_cls: bool = False
+    as_trained: bool = False
 
     def __call__(self, block: Any, tokens: Tensor, grid: Grid) -> Tensor:
         """Run the block: tokens B x L x W -> B x L x W, of which the last h w are dense."""
@@ -118,7 +118,7 @@ READINGS = {
     # FGAseg's authors' code (and CAT-Seg's): without attention, on the residual of CLS.
     "fgaseg": DenseReading(_own_values, _cls, True, (_QUERY, _KEY)),
     # The block as CLIP was trained.
-    "clip": DenseReading(_as_trained, _own, True, gives_cls=True),
+    "clip": DenseReading(_as_trained, _own, True, as_trained=True),
     # MaskCLIP, arXiv 2112.01071: without attention.
     "maskclip": DenseReading(_own_values, _own, True, (_QUERY, _KEY)),
     # SCLIP, arXiv 2312.01597: softmax(q q^T) + softmax(k k^T).
