@@ -114,7 +114,7 @@ def test_every_variant_has_names_in_the_reference():
     [
         ("missing.pth", "out.pth", "missing.pth"),
         ("text.pth", "out.pth", "expected a checkpoint of tensors"),
-        ("foreign.pth", "out.pth", "expected a checkpoint of FGAseg or CAT-Seg"),
+        ("foreign.pth", "out.pth", "expected a checkpoint of a segmenter"),
         ("own.pth", "out.bin", ".safetensors or .pth"),
         ("other.pth", "out.pth", "expected tensors that FGA-seg has a name for"),
     ],

@@ -85,6 +85,19 @@ def test_its_clip_is_not_said_to_be_without_effect(files):
         assert found == expected
 
 
+def test_the_clip_of_a_model_is_open_clips_own(files, tmp_path, capsys):
+    """A CLIP goes into a model and comes out of it as the file that it was."""
+    out = str(tmp_path / "out.safetensors")
+    fresh = str(tmp_path / "fresh.pth")
+    torch.save({"model": build_small("MODEL.CLIP.PRETRAINED", files["clip"]).state_dict()}, fresh)
+    assert tool("convert_checkpoint").main([fresh, out, "--to", "open_clip"]) == 0
+    given, found = map(safetensors.torch.load_file, (files["clip"], out))
+    assert given.keys() - found.keys() == {"logit_scale"}  # which no segmenter keeps
+    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
+    assert tool("convert_checkpoint").main([files["part"], out, "--to", "open_clip"]) == 1
+    assert "expected both towers of a CLIP, got none of backbone.visual." in capsys.readouterr().err
+
+
 def test_another_clip_is_refused_in_one_line(files, tmp_path):
     other = write_clip(tmp_path / "other.safetensors", 9)
     cfg = config("tests/data/small.yaml", "MODEL.CLIP.PRETRAINED", other)
@@ -141,6 +154,7 @@ def test_a_part_stays_one_when_it_is_converted(files, tmp_path, capsys):
         ("gone.safetensors", (), "expected --without-clip to be a checkpoint, got nothing"),
         ("head.safetensors", (), "expected the CLIP that"),
         ("clip.safetensors", ("--to", "reference"), "--without-clip without --to reference"),
+        ("clip.safetensors", ("--to", "open_clip"), "--without-clip without --to open_clip"),
     ],
 )
 def test_what_is_no_clip_of_the_checkpoint_is_one_line(

@@ -4,6 +4,7 @@
 python tools/convert_checkpoint.py model_base.pth model_base.safetensors
 python tools/convert_checkpoint.py output/model_final.pth reference.pth --to reference
 python tools/convert_checkpoint.py model_final.pth part.safetensors --without-clip clip.safetensors
+python tools/convert_checkpoint.py model_final.pth clip.safetensors --to open_clip
 """
 
 import argparse
@@ -35,10 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--to",
-        choices=("fgaseg_d2", "reference"),
+        choices=("fgaseg_d2", "reference", "open_clip"),
         default="fgaseg_d2",
-        help="names to write: this package's, or with 'reference' those of the authors' code "
-        "(default: %(default)s)",
+        help="names to write: this package's; with 'reference' those of the authors' code; with "
+        "'open_clip' its CLIP alone, for MODEL.CLIP.PRETRAINED (default: %(default)s)",
     )
     parser.add_argument(
         "--half", action="store_true", help="write half precision (float16): half the size"
@@ -60,7 +61,7 @@ def convert(source: str, target: str, to: str, *, half: bool = False, clip: str 
     Args:
         source: path or URL of a checkpoint.
         target: path to write, .pth or .safetensors.
-        to: "fgaseg_d2" or "reference".
+        to: "fgaseg_d2", "reference" or "open_clip".
         half: whether to write floating-point tensors as float16.
         clip: path or URL of a CLIP file whose tensors are left out, "" for none.
 
@@ -71,6 +72,7 @@ def convert(source: str, target: str, to: str, *, half: bool = False, clip: str 
         OSError: a file cannot be read or written.
         ValueError: no checkpoint of this family, or a target with another ending.
     """
+    from fgaseg_d2.checkpoint.clip_names import clip_of
     from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
     from fgaseg_d2.checkpoint.formats import recognise
     from fgaseg_d2.checkpoint.part_files import CLIP_SHA256
@@ -81,21 +83,23 @@ def convert(source: str, target: str, to: str, *, half: bool = False, clip: str 
     loaded = read_checkpoint(source, setting="IN")
     state, kind = recognise(loaded["model"])
     sha256 = loaded.get(CLIP_SHA256, "")
-    if not any(name.startswith("sem_seg_head.") for name in state):
+    if to != "open_clip" and not any(name.startswith("sem_seg_head.") for name in state):
         raise ValueError(
-            f"expected a checkpoint of FGAseg or CAT-Seg, got {plain(source)}, which has other "
+            f"expected a checkpoint of a segmenter, got {plain(source)}, which has other "
             f"tensors ({plain(next(iter(state)), 60)}, ...)."
         )
     check_values(state, source)
     if clip:
-        if to == "reference":
+        if to != "fgaseg_d2":
             raise ValueError(
-                "expected --without-clip without --to reference, got both; the authors' code reads "
-                "whole checkpoints only."
+                f"expected --without-clip without --to {to}, got both; only this package reads "
+                "part files."
             )
         state, sha256 = part_of(state, clip, source)
     if to == "reference":
         state = to_reference(state)
+    if to == "open_clip":
+        state = clip_of(state)
     if half:
         state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
         large = [name for name, tensor in state.items() if not tensor.isfinite().all()]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..wording import plain
+from .clip_names import unpacked
 
 CLIP_SHA256 = "clip_sha256"
 _BLOCK = 2**22  # bytes that are read at a time
@@ -86,7 +87,7 @@ def without_clip(state: Mapping[str, Tensor], clip: Mapping[str, Tensor]) -> dic
     Returns:
         Those of `state` that the CLIP does not have under their name, or with other values.
     """
-    known = dict(_unpacked(clip))
+    known = dict(unpacked(clip))
     return {name: tensor for name, tensor in state.items() if not _is_of(known, name, tensor)}
 
 
@@ -103,17 +104,6 @@ def _filled(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
         path = getattr(module, "weights_file", "")
         if path:
             yield name, module, path
-
-
-def _unpacked(clip: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of a CLIP, with q, k and v apart, as the models of this package have them."""
-    for name, tensor in clip.items():
-        base, packed, kind = name.rpartition("in_proj_")
-        if not packed:
-            yield name, tensor
-            continue
-        for letter, part in zip("qkv", tensor.chunk(3), strict=False):
-            yield f"{base}{letter}_proj.{kind}", part
 
 
 def _is_of(clip: Mapping[str, Tensor], name: str, tensor: Tensor) -> bool:

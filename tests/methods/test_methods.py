@@ -46,3 +46,12 @@ class TestCLIPPretraining(MethodTester):
             {"image": item["image"], "caption": f"picture {index}"}
             for index, item in enumerate(super().training_batch())
         ]
+
+
+class TestCLIPPretrainingByTokens(TestCLIPPretraining):
+    """Captions are matched with places."""
+
+    opts = (
+        *TestCLIPPretraining.opts,
+        *("MODEL.CLIP_PRETRAINING.MATCH", "tokens", "MODEL.CLIP.DENSE_READING", "clip"),
+    )

@@ -69,6 +69,33 @@ def test_loss_is_the_mean_of_both_directions():
     torch.testing.assert_close(loss, wanted)
 
 
+def test_matched_with_places_the_loss_is_that_of_their_smooth_maximum():
+    opts = ("MODEL.CLIP_PRETRAINING.MATCH", "tokens", "MODEL.CLIP.DENSE_READING", "clip")
+    model = build_small(*OPTS, *opts).train()
+    inputs = [item | {"caption": f"picture {i}"} for i, item in enumerate(batch())]
+    with torch.no_grad():
+        model.log_scale.fill_(1.5)
+    loss = model(inputs)["loss_contrastive"]
+    images = torch.stack([item["image"].float() for item in inputs])
+    views = F.interpolate((images - model.pixel_mean) / model.pixel_std, model.image_size,
+                          mode="bilinear")  # fmt: skip
+    model.backbone.visual.output_tokens = True
+    _, tokens = model.backbone.visual(views)
+    tokens = F.normalize(tokens @ model.backbone.visual.proj, dim=-1)
+    texts = model.text_encoder.encode_sentences([item["caption"] for item in inputs])
+    logits = torch.stack(
+        [(tokens @ text * model.log_scale.exp()).exp().mean(1).log() for text in texts], 1
+    )
+    truth = torch.arange(4)
+    wanted = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_places_are_trained_as_they_come_out_of_the_last_block():
+    with pytest.raises(ValueError, match="DENSE_READING 'clip' with MODEL.CLIP_PRETRAINING.MATCH"):
+        build_small(*OPTS, "MODEL.CLIP_PRETRAINING.MATCH", "tokens")
+
+
 def test_captions_and_labels_of_one_batch_keep_their_places():
     model = build_small(*OPTS).train()
     inputs = batch()

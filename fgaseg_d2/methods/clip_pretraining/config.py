@@ -1,12 +1,41 @@
-"""What CLIPPretraining reads of the configuration; it has no keys of its own."""
+"""CLIPPretraining's keys: the node MODEL.CLIP_PRETRAINING."""
+
+from detectron2.config import CfgNode as CN
 
 from ...config.methods import MethodConfig, Part, register_method
+from ...config.rules import one_of
+
+
+def add_config(cfg: CN) -> None:
+    """Add MODEL.CLIP_PRETRAINING, with its defaults, to a configuration."""
+    pretraining = CN()
+    # What a caption is compared with: "global" (the picture's embedding, as CLIP was trained) or
+    # "tokens" (the dense map: a smooth maximum over all places, so that each place says what is
+    # there and not what the whole picture shows).
+    pretraining.MATCH = "global"
+    cfg.MODEL.CLIP_PRETRAINING = pretraining
+
+
+def _reading(cfg: CN) -> str | None:
+    """Tokens are trained as they come out of the last block."""
+    reading = cfg.MODEL.CLIP.DENSE_READING
+    if cfg.MODEL.CLIP_PRETRAINING.MATCH == "global" or reading == "clip":
+        return None
+    return (
+        "expected MODEL.CLIP.DENSE_READING 'clip' with MODEL.CLIP_PRETRAINING.MATCH 'tokens', got "
+        f"'{reading}'"
+    )
+
 
 _UNREAD = ("MODEL.SEM_SEG_HEAD.NAME", "MODEL.CLIP.FINETUNE", "MODEL.CLIP.LOGIT_SCALE")
 
 register_method(
     MethodConfig(
         "CLIPPretraining",
+        node="MODEL.CLIP_PRETRAINING",
+        add_keys=add_config,
+        rules={"MATCH": one_of("global", "tokens")},
+        relations=(_reading,),
         parts=(
             Part(
                 "MODEL.META_ARCHITECTURE",
@@ -14,5 +43,6 @@ register_method(
                 lambda name: False,
             ),
         ),
+        training_only=("MODEL.CLIP_PRETRAINING.",),
     )
 )

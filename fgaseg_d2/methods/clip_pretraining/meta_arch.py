@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.utils import comm
-from open_clip import ClipLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.losses.contrastive import contrastive_loss
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
-from ...modeling.towers.base import GLOBAL
+from ...modeling.towers.base import DENSE, GLOBAL
 from ...vocabulary import Vocabulary
 from ...vocabulary.dataset_words import CAPTIONED, LABELLED
 
@@ -29,7 +28,7 @@ _MENTIONED_CLASSES = 3
 
 @META_ARCH_REGISTRY.register()
 class CLIPPretraining(OpenVocabSegmentor):
-    """CLIP's two towers under the contrastive loss of open_clip.
+    """CLIP's two towers under CLIP's contrastive loss.
 
     The towers have the names they have in every method, so that one starts from the checkpoint with
     MODEL.WEIGHTS and MODEL.WEIGHTS_PARTIAL. A training sample has a "caption", which is encoded as
@@ -38,6 +37,8 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     Args:
         ignore_value: label of pixels that belong to no class.
+        match: what captions are compared with, "global" or "tokens"; see
+            MODEL.CLIP_PRETRAINING.MATCH.
         shared: of `OpenVocabSegmentor`.
     """
 
@@ -45,19 +46,13 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     @built_from_keys(**SHARED_KEYS)
     @configurable
-    def __init__(self, *, ignore_value: int, **shared: Any) -> None:
+    def __init__(self, *, ignore_value: int, match: str = "global", **shared: Any) -> None:
         super().__init__(**shared)
         # CLS needs the parts of the last block that a dense reading leaves out.
         self.backbone.requires_grad_(True)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.ignore_value = ignore_value
-        self.loss = ClipLoss(
-            local_loss=True,
-            gather_with_grad=True,
-            cache_labels=True,
-            rank=comm.get_rank(),
-            world_size=comm.get_world_size(),
-        )
+        self.match = match
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -66,17 +61,36 @@ class CLIPPretraining(OpenVocabSegmentor):
         return cls.shared_arguments(cfg) | {
             "finetune": "scratch",
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "match": cfg.MODEL.CLIP_PRETRAINING.MATCH,
         }
+
+    @property
+    def scale(self) -> Tensor:
+        """Of the cosines, within CLIP's own bound, which keeps the training stable."""
+        return self.log_scale.clamp(max=math.log(100)).exp()
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: both directions, over the pictures of all processes."""
-        images = torch.cat([self._prepare(item["image"]) for item in inputs])
-        pictures = self.backbone(images, outputs=(GLOBAL,))[GLOBAL]
-        texts = self._texts(inputs)
-        # CLIP's own bound on the temperature keeps the training stable.
-        scale = self.log_scale.clamp(max=math.log(100)).exp()
-        pictures = F.normalize(pictures, dim=-1).float()
-        return {"loss_contrastive": self.loss(pictures, texts.float(), scale)}
+        pictures = self.embed_pictures([item["image"] for item in inputs])
+        texts = self._texts(inputs).float()
+        return {"loss_contrastive": contrastive_loss(pictures, texts, self.scale)}
+
+    def embed_pictures(self, images: Sequence[Tensor]) -> Tensor:
+        """Embed pictures; `text_encoder.encode_sentences` does so with captions.
+
+        Args:
+            images: each 3 x H x W in 0..255, resized to MODEL.CLIP.IMAGE_SIZE.
+
+        Returns:
+            What a caption is matched with: B x n x C, unit norm, float32, with n = 1 for the global
+            embedding or the number of tokens.
+        """
+        views = torch.cat([self._prepare(image) for image in images])
+        if self.match == "global":
+            embeddings = self.backbone(views, outputs=(GLOBAL,))[GLOBAL][:, None]
+        else:
+            embeddings = self.backbone(views, outputs=(DENSE,))[DENSE].flatten(2).transpose(1, 2)
+        return F.normalize(embeddings, dim=-1).float()
 
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
         """Refuse: it segments nothing.

@@ -1,0 +1,77 @@
+"""Contrastive losses over the pairs of a batch, gathered over the processes of a training.
+
+Letters: B pairs of this process, A pairs of all processes, n embeddings of a picture, C channels.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from detectron2.utils import comm
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' tensors; going back, each gets the gradients of all for its own.
+
+    `torch.distributed.nn.functional.all_gather` does so too, but is deprecated.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(comm.get_world_size())]
+        dist.all_gather(parts, x)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(comm.get_world_size())[comm.get_rank()]
+
+
+def gathered(x: Tensor) -> Tensor:
+    """Tensors of all processes, B x ... -> A x ..., with gradients; all have the same B."""
+    return x if comm.get_world_size() == 1 else _Gather.apply(x.contiguous())
+
+
+def pooled_similarity(pictures: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
+    """Similarity of pictures and texts: a smooth maximum over a picture's embeddings.
+
+    With one embedding a picture it is the scaled cosine. With several, log-mean-exp: the larger the
+    scale, the more the best embedding decides, so that a text need fit one place and not all.
+
+    Args:
+        pictures: P x n x C, unit norm.
+        texts: T x C, unit norm.
+        scale: above 0.
+
+    Returns:
+        P x T.
+
+    Source: log-sum-exp pooling of Pinheiro and Collobert, "From Image-level to Pixel-level Labeling
+    with Convolutional Networks", CVPR 2015 (arXiv 1411.6228).
+    """
+    cosines = torch.einsum("pnc,tc->ptn", pictures, texts)
+    return (scale * cosines).logsumexp(-1) - math.log(pictures.shape[1])
+
+
+def contrastive_loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's loss, both directions, against the pairs of all processes.
+
+    Args:
+        pictures: B x n x C, unit norm.
+        texts: B x C, unit norm, of the pictures in their order.
+        scale: of the cosines.
+
+    Returns:
+        The mean over the pairs of this process; its mean over processes, and the gradient of that,
+        are those of one process with all pairs.
+    """
+    first = comm.get_rank() * len(texts)
+    own = torch.arange(first, first + len(texts), device=texts.device)
+    to_texts = pooled_similarity(pictures, gathered(texts), scale)
+    to_pictures = pooled_similarity(gathered(pictures), texts, scale).T
+    return (F.cross_entropy(to_texts, own) + F.cross_entropy(to_pictures, own)) / 2
