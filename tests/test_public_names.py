@@ -17,7 +17,7 @@ PUBLIC = {
     "fgaseg_d2.data": (
         *("register_benchmarks", "register_captions", "register_folders", "register_storybook"),
     ),
-    "fgaseg_d2.data.mappers": ("CaptionMapper", "SemanticMapper"),
+    "fgaseg_d2.data.mappers": ("CaptionMapper", "SegmentMapper", "SemanticMapper"),
     "fgaseg_d2.engine": ("FGASegTrainer",),
     "fgaseg_d2.evaluation": ("SegmentationEvaluator",),
     "fgaseg_d2.evaluation.truth": ("GroundTruth",),

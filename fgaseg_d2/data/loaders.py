@@ -11,17 +11,22 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from ..parallel import end_with_parent
 from ..vocabulary import Vocabulary
-from ..vocabulary.dataset_words import CAPTIONED, LABELLED
+from ..vocabulary.dataset_words import CAPTIONED, LABELLED, SEGMENTED
 from ..wording import shown
 from .dataset_words import training_vocabulary
 from .labels import LabelSpec, outside_classes
 from .mappers.captioned import CaptionMapper
 from .mappers.labelled import SemanticMapper
+from .mappers.segmented import SegmentMapper
 from .records import dataset_kind, dataset_records
 from .sampling import PositionSampler, SeededDataset
 
 # How a training sample of each kind is made.
-_TRAIN_MAPPERS = {LABELLED: SemanticMapper, CAPTIONED: CaptionMapper}
+_TRAIN_MAPPERS = {
+    LABELLED: SemanticMapper,
+    CAPTIONED: CaptionMapper,
+    SEGMENTED: SegmentMapper,
+}
 
 logger = logging.getLogger(__name__)
 

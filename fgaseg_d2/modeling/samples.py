@@ -15,13 +15,16 @@ from ..vocabulary.zero_shot import unseen_names
 class Sample(TypedDict, total=False):
     """One input of a model; "image" is always there.
 
-    In training a labelled sample has "sem_seg" and "vocabulary", a captioned one "caption".
+    In training a labelled sample has "sem_seg" and "vocabulary", a captioned one "caption", one
+    with segments "segments" and "texts".
     """
 
     image: Tensor  # 3 x H x W, range 0..255, channels in the order of INPUT.FORMAT
     sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
     unlabelled: Tensor  # H x W, bool, pixels whose label is withheld; in transductive training
     caption: str  # what the picture shows, as somebody wrote it
+    segments: Tensor  # M x H x W, bool, masks that may overlap
+    texts: list[str]  # what each of the M segments is, as somebody wrote it
     vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
     height: int  # of the result, in pixels; the picture's if absent
     width: int

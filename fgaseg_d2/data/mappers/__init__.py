@@ -2,5 +2,6 @@
 
 from .captioned import CaptionMapper
 from .labelled import SemanticMapper
+from .segmented import SegmentMapper
 
-__all__ = ["CaptionMapper", "SemanticMapper"]
+__all__ = ["CaptionMapper", "SegmentMapper", "SemanticMapper"]

@@ -1,0 +1,86 @@
+"""A picture with segments -> the dict that a method takes which embeds segments, augmented."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+
+from ...vocabulary import Vocabulary
+from ...wording import shown
+from ..records import require_registered
+from ..segments import check_segments, segment_mask, segment_texts
+from .inputs import PictureInput, Step, train_augmentations
+from .pictures import opened_record
+
+
+class SegmentMapper:
+    """Reads the picture and the segments of one sample, augments both, and draws a text of each."""
+
+    vocabulary: Vocabulary | None = None
+
+    @configurable
+    def __init__(self, *, augmentations: Sequence[Step], image_format: str, dataset_name: str):
+        """Take everything as plain values.
+
+        Args:
+            augmentations: applied in this order.
+            image_format: channel order of the result, "RGB" or "BGR".
+            dataset_name: for messages.
+        """
+        self.prepare = PictureInput(augmentations, image_format)
+        self.dataset_name = dataset_name
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset_name: str) -> dict:
+        """Read the arguments from a configuration.
+
+        Args:
+            cfg: INPUT is used.
+            dataset_name: a registered dataset.
+        """
+        require_registered(dataset_name)
+        return {
+            "augmentations": train_augmentations(cfg),
+            "image_format": cfg.INPUT.FORMAT,
+            "dataset_name": dataset_name,
+        }
+
+    def __call__(self, record: dict) -> dict:
+        """Read and transform one sample.
+
+        Args:
+            record: a dataset dict with ``file_name``, ``segments`` (dicts with ``rle`` and
+                ``texts``, see :mod:`fgaseg_d2.data.segments`) and possibly ``height``, ``width``.
+
+        Returns:
+            The record with ``image`` (3 x H x W uint8), ``height`` and ``width`` of the picture
+            file in pixels, ``segments`` (M x H x W bool: masks, without those of which the
+            augmentation left nothing) and ``texts`` (M texts, one of each segment's).
+
+        Raises:
+            FileNotFoundError: the picture is missing.
+            ValueError: it is damaged, or a segment does not fit it.
+        """
+        item, image, picture = opened_record(record)
+        masks, texts = [], []
+        for number, segment in enumerate(item["segments"]):
+            where = f"dataset {shown(self.dataset_name)}: {picture.name}, segment {number}"
+            masks.append(segment_mask(segment, picture.size, where))
+            texts.append(random.choice(segment_texts(segment, where)))
+        return item | self._augmented(image, masks, texts)
+
+    def look_over(self, records: Sequence[dict]) -> None:
+        """Find before the training what has no text; see :func:`check_segments`."""
+        check_segments(self.dataset_name, records)
+
+    def _augmented(
+        self, image: np.ndarray, masks: list[np.ndarray], texts: list[str]
+    ) -> dict[str, Any]:
+        # The first decides which crops are good, where the crop asks.
+        tensor, *moved = self.prepare.with_labels(image, masks[0], *masks[1:])
+        left = [index for index, mask in enumerate(moved) if mask.any()]
+        segments = torch.stack(moved)[left].bool()
+        return {"image": tensor, "segments": segments, "texts": [texts[index] for index in left]}

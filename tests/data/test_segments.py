@@ -1,0 +1,141 @@
+"""Pictures with segments: their masks, the samples, and the stream."""
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog
+from pycocotools import mask as coco_mask
+
+from fgaseg_d2.data import loaders
+from fgaseg_d2.data.mappers.segmented import SegmentMapper
+from fgaseg_d2.data.records import dataset_kind
+from fgaseg_d2.data.seeding import seeded
+from fgaseg_d2.data.segments import segment_mask, segment_texts
+from tests import datasets
+from tests.conftest import config
+
+NAME = "own_segments"
+SIZE = (48, 64)
+
+
+def encoded(mask):
+    return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+def runs_of(mask):
+    """Uncompressed: lengths of runs of 0 and 1 in turn, down the columns."""
+    runs, last = [0], 0
+    for value in mask.T.ravel().tolist():
+        if value != last:
+            runs.append(0)
+            last = value
+        runs[-1] += 1
+    return {"size": list(mask.shape), "counts": runs}
+
+
+def square(top, left, side):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return mask
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Pictures of 48 x 64 with overlapping segments, of which the second lies in a corner."""
+    found = datasets.write_blocks(tmp_path, count=3)
+    for record in found:
+        del record["sem_seg_file_name"]
+        record["segments"] = [
+            {"rle": encoded(square(4, 8, 30)), "texts": [{"t": "a block"}, "something"]},
+            {"rle": runs_of(square(40, 60, 4)), "texts": ["a corner"]},
+            {"rle": encoded(square(10, 10, 20)), "texts": ["a part of a block"]},
+        ]
+    return found
+
+
+def cfg_for(*opts):
+    return config("tests/data/small.yaml", "DATALOADER.NUM_WORKERS", 0, *opts)
+
+
+@pytest.mark.parametrize("form", [encoded, runs_of])
+def test_a_mask_is_what_was_encoded(form):
+    mask = (np.random.default_rng(0).random(SIZE) < 0.4).astype(np.uint8)
+    blob = np.add.outer((np.arange(48) - 20) ** 2, (np.arange(64) - 30) ** 2) < 200
+    for one in (mask, blob, np.zeros_like(mask), np.ones_like(mask)):
+        np.testing.assert_array_equal(segment_mask({"rle": form(one)}, SIZE, "here"), one)
+
+
+@pytest.mark.parametrize(
+    ("segment", "message"),
+    [
+        ({}, 'expected "rle" as a dict'),
+        ({"rle": "abc"}, 'expected "rle" as a dict'),
+        ({"rle": {"size": [64, 48], "counts": "abc"}}, "a mask of the picture's 48 x 64 pixels"),
+        ({"rle": {"size": list(SIZE), "counts": [3000]}}, "runs of 3072 pixels together, got 3000"),
+        ({"rle": {"size": list(SIZE), "counts": [-1, 3073]}}, '"counts" as runs of 0 or more'),
+        ({"rle": {"size": list(SIZE), "counts": 7}}, '"counts" as runs of 0 or more'),
+        ({"rle": {"size": list(SIZE), "counts": "k]1k2k3"}}, "runs of 3072 pixels together, got"),
+        ({"rle": {"size": list(SIZE), "counts": ""}}, "runs of 3072 pixels together, got 0"),
+        ({"rle": {"size": list(SIZE), "counts": "o\x80"}}, '"counts" as runs of 0 or more'),
+        ({"rle": {"size": list(SIZE), "counts": "PPP"}}, '"counts" as runs of 0 or more'),
+    ],
+)
+def test_bad_masks_are_one_line(segment, message):
+    with pytest.raises(ValueError, match=message) as error:
+        segment_mask(segment, SIZE, "a.png, segment 3")
+    assert str(error.value).startswith("a.png, segment 3: ")
+
+
+@pytest.mark.parametrize("texts", [None, [], "a cat", [""], [{"score": 1.0}], [3]])
+def test_bad_texts_are_one_line(texts):
+    with pytest.raises(ValueError, match="here: expected .*text"):
+        segment_texts({"texts": texts}, "here")
+
+
+def test_masks_move_with_the_picture(records):
+    """A flip and nothing else: pixels under a mask are the same before and after."""
+    opts = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.ENABLED", False)
+    with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}):
+        mapper = SegmentMapper(cfg_for(*opts), NAME)
+    flips, texts = set(), set()
+    for seed in range(12):
+        with seeded(seed):
+            sample = mapper(records[0])
+        assert sample["segments"].shape == (3, *SIZE) and sample["segments"].dtype == torch.bool
+        masks = sample["segments"].numpy()
+        flipped = not (masks[0] == square(4, 8, 30)).all()
+        if flipped:
+            masks = masks[:, :, ::-1]
+        wanted = (square(4, 8, 30), square(40, 60, 4), square(10, 10, 20))
+        np.testing.assert_array_equal(masks, np.stack(wanted).astype(bool))
+        flips.add(flipped)
+        texts.add(tuple(sample["texts"]))
+    rest = ("a corner", "a part of a block")
+    assert flips == {False, True} and texts == {("a block", *rest), ("something", *rest)}
+
+
+def test_a_segment_that_a_crop_leaves_out_goes_with_its_text(records):
+    opts = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.SIZE", [24, 24])
+    with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}):
+        mapper = SegmentMapper(cfg_for(*opts), NAME)
+    seen = set()
+    for seed in range(40):
+        with seeded(seed):
+            sample = mapper(records[0])
+        assert len(sample["segments"]) == len(sample["texts"])
+        assert sample["image"].shape[1:] == sample["segments"].shape[1:] == (24, 24)
+        assert sample["segments"].flatten(1).any(1).all()
+        seen.add("a corner" in sample["texts"])
+    assert seen == {False, True}
+
+
+def test_the_kind_chooses_the_mapper_and_methods_refuse_what_they_cannot_use(records):
+    with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}):
+        assert dataset_kind(NAME) == "segmented"
+        cfg = cfg_for("DATASETS.TRAIN", (NAME,))
+        with pytest.raises(ValueError, match="labelled samples .*got 'own_segments', .*segmented"):
+            loaders.check_train_datasets(cfg)
+        broken = [records[0] | {"segments": [{"rle": {}, "texts": []}]}]
+        with pytest.raises(ValueError, match='record 0, segment 0: expected "texts"'):
+            SegmentMapper(cfg, NAME).look_over(broken)
+        assert DatasetCatalog.get(NAME)
