@@ -28,7 +28,16 @@ _REQUIREMENTS = [
     "timm>=1.0",
     "tqdm",
 ]
-_TEST_REQUIREMENTS = ["hypothesis", "pytest>=8", "pytest-xdist", "scikit-image", "scikit-learn"]
+# What only some results need.
+_EXTRAS = {"supervision": ["supervision>=0.25"]}
+_TEST_REQUIREMENTS = [
+    "hypothesis",
+    "pytest>=8",
+    "pytest-xdist",
+    "scikit-image",
+    "scikit-learn",
+    *_EXTRAS["supervision"],
+]
 _DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9"]
 
 
@@ -74,7 +83,7 @@ setup(
         "fgaseg_d2.configs": ["**/*.yaml"],
     },
     install_requires=_REQUIREMENTS + _opencv(),
-    extras_require={"test": _TEST_REQUIREMENTS, "dev": _DEVELOPMENT_REQUIREMENTS},
+    extras_require={**_EXTRAS, "test": _TEST_REQUIREMENTS, "dev": _DEVELOPMENT_REQUIREMENTS},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",

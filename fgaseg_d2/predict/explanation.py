@@ -25,7 +25,7 @@ _TITLES = {
 _FINAL_SIDE = 512  # pixels of a final map on a sheet, at most
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explanation(Segmentation):
     """What :meth:`OpenVocabPredictor.explain` finds: a segmentation and its pseudo-masks.
 

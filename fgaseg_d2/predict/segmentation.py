@@ -1,23 +1,34 @@
-"""The result of a prediction: labels, scores and shares, drawn and saved."""
+"""The result of a prediction: labels, scores, shares and regions, drawn, handed on and saved."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
+from PIL import Image, ImageShow
 
 from ..drawing.overlay import draw_overlay
+from ..exports.coco import coco_dataset
+from ..exports.detections import to_detections
+from ..exports.regions import LabelMap, Region
 from ..io.files import write_image, write_json
 from ..io.regular_files import home_path
 from ..vocabulary import Vocabulary
+from ..wording import few, plain
+from .doubts import confidence, is_none, is_unsure, nearest
 
 if TYPE_CHECKING:
     import os
 
+    from supervision import Detections
     from torch import Tensor
+
+_NOTEBOOK_SIDE = 1024  # pixels of a picture in a notebook, at most
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +65,148 @@ class Segmentation:
         for name, count in zip(self.class_names, counts, strict=True):
             shares[name] += float(count) / self.labels.size
         return shares
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        found = sorted((-share, name) for name, share in self.shares.items() if share)
+        what = few((f"{plain(name, 40)} {-share:.1%}" for share, name in found), 4)
+        return f"{type(self).__name__}({width} x {height} pixels: {what})"
+
+    @cached_property
+    def label_map(self) -> LabelMap:
+        """The labels with their classes' names and each pixel's probability, without the model."""
+        return LabelMap(self.labels, self.class_names, confidence(self.scores, self.labels))
+
+    def mask(self, name: str) -> np.ndarray:
+        """The pixels of a class.
+
+        Args:
+            name: one of ``class_names``, or a synonym of one.
+
+        Returns:
+            H x W, bool.
+
+        Raises:
+            ValueError: there is no such class.
+        """
+        classes = self.vocabulary.classes
+        display = next((names[0] for names in classes if name in names), name)
+        return self.label_map.mask(display)
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """The pixels, H x W, bool, of each class that has some, by name."""
+        return {name: self.mask(name) for name, share in self.shares.items() if share}
+
+    def pieces(self, smallest: int = 1) -> list[Region]:
+        """Connected pieces: pixels of one class that hang together by their sides.
+
+        Args:
+            smallest: pixels of a piece, at least.
+
+        Returns:
+            Regions with ``name``, ``box``, ``mask`` (within the box), ``area``, ``score`` (mean
+            probability) and ``rings``, in the order of the classes.
+        """
+        return list(self.label_map.regions(pieces=True, smallest=smallest))
+
+    @property
+    def boxes(self) -> dict[str, np.ndarray]:
+        """Boxes of the connected pieces of each class that has some, by name.
+
+        N x 4, int64: left, top, right, bottom in pixels, where right and bottom lie behind the last
+        pixel.
+        """
+        found: dict[str, list[tuple[int, ...]]] = {}
+        for piece in self.pieces():
+            found.setdefault(piece.name, []).append(piece.box)
+        return {name: np.array(boxes) for name, boxes in found.items()}
+
+    @property
+    def polygons(self) -> dict[str, list[list[np.ndarray]]]:
+        """Outlines of the connected pieces of each class that has some, by name.
+
+        Each piece is a list of rings, the outer one and then those of its holes; each ring N x 2,
+        int64, x and y along the edges of the pixels, so that the areas are exact.
+        """
+        found: dict[str, list[list[np.ndarray]]] = {}
+        for piece in self.pieces():
+            found.setdefault(piece.name, []).append(piece.rings)
+        return found
+
+    def unsure(self, margin: float = 0.1) -> np.ndarray:
+        """Where the two best classes are close to each other.
+
+        Args:
+            margin: difference of their probabilities, in [0, 1], below which a pixel is unsure.
+
+        Returns:
+            H x W, bool; nowhere true where there is a single class.
+
+        Raises:
+            ValueError: ``margin`` is beyond [0, 1].
+        """
+        return is_unsure(self.scores, margin, self.labels.shape)
+
+    def none(self, threshold: float = 0.3) -> np.ndarray:
+        """Where no class is probable, so that the best of them says little.
+
+        Args:
+            threshold: probability in [0, 1] that no class of such a pixel reaches.
+
+        Returns:
+            H x W, bool.
+
+        Raises:
+            ValueError: ``threshold`` is beyond [0, 1].
+        """
+        return is_none(self.scores, threshold, self.labels.shape)
+
+    def to_coco(self, pieces: bool = False) -> dict[str, Any]:
+        """A dataset of this one picture as COCO has it, for JSON or ``pycocotools``.
+
+        Args:
+            pieces: an annotation for each connected piece instead of each class.
+        """
+        name = Path(self.source).name or "picture.png"
+        return coco_dataset(self.label_map, name, pieces)
+
+    def to_supervision(self, pieces: bool = False) -> Detections:
+        """``supervision.Detections`` with masks, boxes, classes, names and probabilities.
+
+        Args:
+            pieces: a detection for each connected piece instead of each class.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        return to_detections(self.label_map, pieces)
+
+    def to_pil(self) -> Image.Image:
+        """The overlay as a picture of Pillow."""
+        return Image.fromarray(self.overlay())
+
+    def show(self) -> None:
+        """Show the overlay in the system's viewer of pictures.
+
+        Raises:
+            RuntimeError: there is none, such as on a server.
+        """
+        if not ImageShow.show(self.to_pil(), "segmentation"):
+            raise RuntimeError(
+                "expected a program that shows pictures, found none; write the picture with "
+                "save(folder, stem), or end a cell of a notebook with the segmentation"
+            )
+
+    def _repr_png_(self) -> bytes:
+        """What notebooks show: the overlay, large pictures reduced."""
+        ratio = min(1.0, _NOTEBOOK_SIDE / max(self.labels.shape))
+        size = tuple(max(1, round(side * ratio)) for side in self.labels.shape)
+        image = cv2.resize(self.image, size[::-1], interpolation=cv2.INTER_AREA)
+        overlay = draw_overlay(image, nearest(self.labels, size), self.class_names)
+        with io.BytesIO() as file:
+            Image.fromarray(overlay).save(file, "PNG")
+            return file.getvalue()
 
     def overlay(self, image: np.ndarray | None = None, **options: Any) -> np.ndarray:
         """Draw the classes over the picture, with a legend.
