@@ -92,12 +92,14 @@ def train_or_test(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: something about configuration, data or weights that a user can mend.
     """
+    from fgaseg_d2.data.records import listed_once
     from fgaseg_d2.engine import FGASegTrainer, setup, testing
 
-    cfg = setup.setup(args)
-    if args.eval_only:
-        testing.evaluate(cfg, FGASegTrainer, args.resume, args.config_file)
-        return
+    with listed_once():
+        cfg = setup.setup(args)
+        if args.eval_only:
+            testing.evaluate(cfg, FGASegTrainer, args.resume, args.config_file)
+            return
     trainer = FGASegTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

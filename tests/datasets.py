@@ -1,6 +1,6 @@
 """Small datasets of coloured blocks, written to disk and registered with Detectron2."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,9 +63,12 @@ def write_module(folder: Path, name: str = "blocks") -> Path:
 
 
 @contextmanager
-def registered(name: str, records: list[dict], **metadata: object) -> Iterator[str]:
-    """Register records under a name, in place of what has it, for the duration of a block."""
-    replace_dataset(name, lambda: records, **({"stuff_classes": list(CLASSES)} | metadata))
+def registered(
+    name: str, records: list[dict] | Callable[[], list[dict]], **metadata: object
+) -> Iterator[str]:
+    """Register records, or what lists them, in place of what has the name, for a block's time."""
+    load = records if callable(records) else lambda: records
+    replace_dataset(name, load, **({"stuff_classes": list(CLASSES)} | metadata))
     try:
         yield name
     finally:

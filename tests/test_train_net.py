@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -84,6 +86,28 @@ def test_train_resume_and_evaluate_a_dataset_from_outside(tmp_path, module):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((tmp_path / "evaluated" / "results.json").read_text(encoding="utf-8"))
     assert 0 <= results["outside"]["mIoU"] <= 100
+
+
+@pytest.mark.parametrize("names", [("first",), ("first", "second")])
+def test_an_evaluation_lists_each_test_set_once(tmp_path, monkeypatch, capsys, names):
+    listed = []
+
+    def load(name, records):
+        listed.append(name)
+        return records
+
+    evaluation = [*SMALL, "--eval-only", "DATASETS.TEST", names, "DATALOADER.NUM_WORKERS", 0]
+    with ExitStack() as stack:
+        for name in names:
+            records = datasets.write_blocks(tmp_path / name, 2)
+            stack.enter_context(datasets.registered(name, partial(load, name, records)))
+        for run in (1, 2):
+            output = tmp_path / f"run{run}"
+            code, err = call(monkeypatch, capsys, *evaluation, "OUTPUT_DIR", output)
+            assert code == 0, err
+            # The next run asks again: pictures may have come.
+            assert listed == [*names] * run
+    assert json.loads((output / "results.json").read_text())[names[-1]]["pictures"] == 2
 
 
 def test_several_processes_report_an_error_in_one_line(tmp_path, module):

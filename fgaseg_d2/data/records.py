@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -18,6 +20,28 @@ CONTENT = {
     CAPTIONED: ("captions", "a list of texts, at least one"),
     SEGMENTED: ("segments", "a list of segments, at least one"),
 }
+
+# All records by dataset, while `listed_once` is open.
+_kept: ContextVar[dict[str, list[dict]] | None] = ContextVar("kept records", default=None)
+
+
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """Keep the records of each dataset from the first time they are asked for until the end.
+
+    An evaluation checks a test set, loads it and scores against it. Detectron2 knows these steps by
+    a configuration and a name, so that none of them can hand the records to the next; and a loading
+    function may read folders of many thousand files. Of several inside each other the outer one
+    counts.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def dataset_kind(dataset_name: str) -> str:
@@ -59,22 +83,12 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
         raise ValueError(
             f"expected TEST.MAX_PICTURES of 0 (all pictures of a test set) or more, got {most}"
         )
-    require_registered(dataset_name)
-    records = DatasetCatalog.get(dataset_name)
-    if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
-        raise ValueError(
-            f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
-            f"records, got {shown(records)}; correct it"
-        )
-    records = list(records)
-    if not records:
-        raise ValueError(
-            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
-        )
-    kind = dataset_kind(dataset_name)
-    for position, record in enumerate(records):
-        _check_record(record, kind, f"dataset {shown(dataset_name)}: record {position}")
-    return records[: most or None]
+    kept = _kept.get()
+    if kept is None:
+        return _list(dataset_name)[: most or None]
+    if dataset_name not in kept:
+        kept[dataset_name] = _list(dataset_name)
+    return kept[dataset_name][: most or None]
 
 
 def check_captions(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -91,6 +105,26 @@ def check_captions(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> N
                     f"({shown(record['file_name'])}): expected captions as texts, got "
                     f"{shown(caption)}; correct its loading function"
                 )
+
+
+def _list(dataset_name: str) -> list[dict]:
+    """Call the loading function of a dataset, and check what it returns."""
+    require_registered(dataset_name)
+    records = DatasetCatalog.get(dataset_name)
+    if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
+        raise ValueError(
+            f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
+            f"records, got {shown(records)}; correct it"
+        )
+    records = list(records)
+    if not records:
+        raise ValueError(
+            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
+        )
+    kind = dataset_kind(dataset_name)
+    for position, record in enumerate(records):
+        _check_record(record, kind, f"dataset {shown(dataset_name)}: record {position}")
+    return records
 
 
 def _check_record(record: Any, kind: str, where: str) -> None:

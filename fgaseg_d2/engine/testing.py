@@ -19,6 +19,7 @@ from ..config.loading import expand_paths
 from ..config.renamed_keys import setting
 from ..data.dataset_words import evaluation_vocabulary, with_test_set
 from ..data.labels import LabelSpec
+from ..data.records import listed_once
 from ..evaluation.evaluator import SegmentationEvaluator
 from ..evaluation.outcome import Evaluation
 from ..evaluation.predictions import PredictionWriter
@@ -34,6 +35,7 @@ from .run_description import describe_run
 logger = logging.getLogger(__name__)
 
 
+@listed_once()
 def evaluate(
     cfg: CfgNode, trainer: type[DefaultTrainer], resume: bool = False, config_file: str = ""
 ) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..data.loaders import (
     build_train_loader,
     with_legal_ignore_value,
 )
+from ..data.records import listed_once
 from ..data.seeding import seeded
 from ..modeling.precision import amp_dtype
 from ..wording import shown
@@ -202,6 +203,7 @@ class FGASegTrainer(DefaultTrainer):
         return build_evaluator(cfg, dataset_name)
 
     @classmethod
+    @listed_once()
     def test(
         cls,
         cfg: CfgNode,
