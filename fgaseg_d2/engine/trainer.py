@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, create_ddp_model
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
@@ -37,8 +37,6 @@ from .testing import build_evaluator, model_for_test
 from .train_loop import TrainLoop
 from .writers import build_writers
 
-logger = logging.getLogger(__name__)
-
 _SCHEDULES = (
     *("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR"),
     "WarmupPolyLR",
@@ -64,7 +62,9 @@ class FGASegTrainer(DefaultTrainer):
             ValueError: a key or a dataset cannot be used.
             FileNotFoundError: as the datasets' own loading functions say.
         """
-        # DefaultTrainer's own __init__ builds CUDA-only parts.
+        # Not DefaultTrainer's, whose first step this is: where there are several processes it gives
+        # DistributedDataParallel the number of a GPU, which that refuses for a model on the CPU,
+        # and neither an argument nor a method of it can say otherwise.
         super(DefaultTrainer, self).__init__()
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
             setup_logger()
@@ -273,11 +273,6 @@ def shared_seed(cfg: CfgNode) -> int:
 
 def _distributed(model: nn.Module) -> nn.Module:
     """Wrap a model where there are several processes."""
-    if comm.get_world_size() == 1:
-        return model
     device = next(model.parameters()).device
-    return DistributedDataParallel(
-        model,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-    )
+    devices = [device] if device.type == "cuda" else None
+    return create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
