@@ -74,12 +74,20 @@ def imports(path: Path) -> Iterator[str]:
         yield from (name for name in names if name.split(".")[0] not in sys.stdlib_module_names)
 
 
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """What a file does as it is imported, and what a type checker sees of it."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from statements([*node.body, *node.orelse])
+
+
 def top_level_imports(path: Path) -> Iterator[str]:
-    """Modules of this package that a file imports as it is imported, types aside."""
+    """Modules of this package that a file imports as it is imported, for types alone too."""
     package = name_of(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in statements(ast.parse(path.read_text(encoding="utf-8")).body):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = ".".join(
                 [*package[: len(package) - node.level + 1], *filter(None, [node.module])]

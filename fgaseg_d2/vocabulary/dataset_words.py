@@ -12,15 +12,14 @@ import contextlib
 import difflib
 import logging
 from collections import Counter
-from collections.abc import Iterator, KeysView, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence, Sized
+from typing import Any, TypeVar
 
 from ..wording import shown, warn_once
 from .catalog import current_catalog
 from .parsing import clean_class, listed, same_name
 
-if TYPE_CHECKING:
-    from .vocabulary import Vocabulary
+Words = TypeVar("Words", bound=Sized)
 
 OWN_KEY = "fgaseg_d2"
 logger = logging.getLogger(__name__)
@@ -130,18 +129,19 @@ def unseen_classes(metadata: Any) -> tuple[str, ...]:
     return names
 
 
-def metadata_vocabulary(metadata: Any, kind: type[Vocabulary]) -> Any:
+def metadata_vocabulary(metadata: Any, read: Callable[[Any], Words]) -> Words | None:
     """The words that stand for the classes of a registered dataset, None for none but the classes.
 
-    A ``vocabulary`` outside of :data:`OWN_KEY` is read if it is a Vocabulary, or can be read as a
+    A ``vocabulary`` outside of :data:`OWN_KEY` is taken if it needs no reading, or can be read as a
     word for each class.
 
     Args:
         metadata: a dataset's name, or its ``detectron2.data.Metadata``.
-        kind: the class Vocabulary.
+        read: makes a vocabulary of what the metadata say, or returns it if it is one; its length is
+            the number of classes.
 
     Raises:
-        ValueError: unknown dataset, or one that names itself.
+        ValueError: unknown dataset, one that names itself, or words that cannot be read.
     """
     metadata = find_metadata(metadata)
     own, other = own_metadata(metadata).get("vocabulary"), metadata.get("vocabulary")
@@ -150,18 +150,21 @@ def metadata_vocabulary(metadata: Any, kind: type[Vocabulary]) -> Any:
         raise ValueError(
             f"expected words as the vocabulary of dataset {shown(words)}, got its own name"
         )
+    if words is None:
+        return None
     wanted = len(class_names(metadata))
-    if own is not None or words is None or isinstance(words, kind) or not wanted:
-        return words
+    if own is not None or not wanted:
+        return read(words)
     reason = "it cannot be read as words"
     with contextlib.suppress(ValueError, OSError, TypeError):
-        found = len(kind.coerce(words))
-        reason = f"it has {found} words for {wanted} classes"
+        found = read(words)
+        reason = f"it has {len(found)} words for {wanted} classes"
         may_be_more = background_class(metadata, wanted) is not None
         # A single word may be anything, such as the name of something else.
-        is_name = found == 1 and isinstance(words, str)
-        if (found == wanted and not is_name) or (found > wanted and may_be_more):
-            return words
+        is_name = len(found) == 1 and isinstance(words, str)
+        fits = len(found) == wanted and not is_name
+        if found is words or fits or (len(found) > wanted and may_be_more):
+            return found
     _tell_ignored("vocabulary", metadata, reason)
     return None
 

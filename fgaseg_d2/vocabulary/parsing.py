@@ -17,6 +17,8 @@ from importlib import resources
 from itertools import islice
 from typing import Any
 
+from ..wording import shown
+
 # Above these, what is given is no class list: the largest published ones have 22,000 names.
 MAX_TEXT = 4_000_000  # characters of a string, bytes of a file
 MAX_NAMES = 100_000  # of all classes together
@@ -72,6 +74,24 @@ def clean_class(names: str | Iterable[str]) -> tuple[str, ...]:
     if not names:
         raise ValueError("expected at least one name for every class, got none; name or remove it")
     return tuple(dict.fromkeys(clean_name(name) for name in names))
+
+
+def clean_threshold(threshold: object) -> float:
+    """Make a number of a background threshold.
+
+    Raises:
+        ValueError: not a probability, a number in [0, 1].
+    """
+    try:
+        probability = float(threshold)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        probability = -1.0
+    if not 0 <= probability <= 1:
+        raise ValueError(
+            "expected a background threshold, a probability from 0 (off) to 1, got "
+            f"{shown(threshold)}; choose one such as 0.3"
+        )
+    return probability
 
 
 def listed(items: object, what: str) -> tuple[Any, ...]:

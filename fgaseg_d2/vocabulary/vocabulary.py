@@ -64,20 +64,9 @@ class Vocabulary:
             raise ValueError(
                 f"expected synonyms 'max' or 'mean', got {wording.shown(self.synonyms)}; choose one"
             )
-        self._check_threshold()
-        self._check_background()
-
-    def _check_threshold(self) -> None:
-        try:
-            threshold = float(self.background_threshold)
-        except (TypeError, ValueError):
-            threshold = -1.0
-        if not 0 <= threshold <= 1:
-            raise ValueError(
-                "expected a background threshold, a probability from 0 (off) to 1, got "
-                f"{wording.shown(self.background_threshold)}; choose one such as 0.3"
-            )
+        threshold = class_lists.clean_threshold(self.background_threshold)
         object.__setattr__(self, "background_threshold", threshold)
+        self._check_background()
 
     def _check_background(self) -> None:
         taken = {class_lists.same_name(name) for names in self.classes for name in names}
@@ -223,11 +212,13 @@ class Vocabulary:
         Raises:
             ValueError: unknown dataset, or one without words.
         """
-        words = metadata_words.metadata_vocabulary(metadata, cls)
-        if isinstance(words, str) and words in class_lists.benchmark_names():
-            return cls.from_benchmark(words, all_names)
-        if words is not None:
-            return cls.coerce(words)
+
+        def read(words: Any) -> Vocabulary:
+            named = isinstance(words, str) and words in class_lists.benchmark_names()
+            return cls.from_benchmark(words, all_names) if named else cls.coerce(words)
+
+        if words := metadata_words.metadata_vocabulary(metadata, read):
+            return words
         classes = metadata_words.read_metadata(metadata)
         return cls(tuple(classes if all_names else metadata_words.first_names(classes)))
 
