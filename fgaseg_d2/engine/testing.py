@@ -21,7 +21,7 @@ from ..data.dataset_words import evaluation_vocabulary, with_test_set
 from ..data.labels import LabelSpec
 from ..data.records import listed_once
 from ..evaluation.evaluator import SegmentationEvaluator
-from ..evaluation.outcome import Evaluation
+from ..evaluation.outcome import Evaluation, class_keys
 from ..evaluation.predictions import PredictionWriter
 from ..evaluation.report import inference_folder, write_report
 from ..evaluation.tally import Extras
@@ -82,9 +82,7 @@ def evaluate(
         with Stopwatch(model) as watch:
             results = trainer.test(part, model, [evaluator])
         if comm.is_main_process():
-            evaluation = replace(
-                _evaluation(name, results, own, run), cost=model_cost(model, watch)
-            )
+            evaluation = replace(outcome(name, results, own, run), cost=model_cost(model, watch))
             page = write_report(cfg.OUTPUT_DIR, evaluation)
             by_task[name], figures[name] = results, dict(evaluation.results)
     if not comm.is_main_process():
@@ -210,17 +208,23 @@ def _own_evaluator(evaluator: Any) -> SegmentationEvaluator | None:
     return evaluator if isinstance(evaluator, SegmentationEvaluator) else None
 
 
-def _evaluation(
+def outcome(
     name: str, results: Mapping, evaluator: SegmentationEvaluator | None, run: Mapping
 ) -> Evaluation:
     """What was found, with more where an evaluator is our own."""
     figures: dict[str, float] = {}
+    of_classes, single = [], class_keys(LabelSpec.from_metadata(name).classes)
     for task, values in results.items():
         prefix = "" if task == "sem_seg" else f"{task}/"
         figures |= {f"{prefix}{key}": float(value) for key, value in values.items()}
+        of_classes += [f"{prefix}{key}" for key in values if key in single]
+    evaluation = Evaluation(name, figures, run=run, of_classes=of_classes)
     if evaluator is None:
-        return Evaluation(name, figures, run=run)
+        return evaluation
     tally, truth = evaluator.tally, evaluator.truth
-    return Evaluation(
-        name, figures, len(tally.pictures), len(truth.files), run, tally.per_class(truth)
+    return replace(
+        evaluation,
+        pictures=len(tally.pictures),
+        expected=len(truth.files),
+        per_class=tally.per_class(truth),
     )

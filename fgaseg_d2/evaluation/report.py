@@ -93,8 +93,8 @@ def _earlier(folder: Path) -> list[Evaluation]:
     found = []
     for path in (folder / "inference").glob(f"*/{_DETAILS}"):
         try:
-            found.append(Evaluation(**read_json(path)))
-        except (ValueError, TypeError):
+            found.append(Evaluation.from_plain(read_json(path)))
+        except (ValueError, TypeError, KeyError):
             continue
     return found
 

@@ -12,7 +12,7 @@ from ..io.regular_files import home_path, is_file, kind_of_file
 from ..vocabulary import Vocabulary
 from ..vocabulary import parsing as class_lists
 from ..wording import few
-from .outcome import Evaluation
+from .outcome import Evaluation, class_keys
 from .predictions import INDEX, SavedPredictions, label_files, read_index, surplus_files
 from .tally import NO_EXTRAS, Extras, Tally
 from .truth import GroundTruth
@@ -120,6 +120,13 @@ def score(
     name, results = truth.labels.dataset_name, tally.results(truth)
     if absent := tally.missing_classes(truth):
         logger.warning("%s: %s", name, absent)
+    single = class_keys(truth.labels.classes)
     return Evaluation(
-        name, results, len(tally.pictures), saved.pictures, saved.run, tally.per_class(truth)
+        name,
+        results,
+        pictures=len(tally.pictures),
+        expected=saved.pictures,
+        run=saved.run,
+        per_class=tally.per_class(truth),
+        of_classes=[key for key in results if key in single],
     )

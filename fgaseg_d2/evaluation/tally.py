@@ -12,6 +12,7 @@ from ..data.occurrence import missing_classes
 from . import metrics
 from .confusion import boundary_counts, confusion_matrix
 from .fragments import fragment_counts
+from .outcome import ACCURACY, BOUNDARY_IOU, IOU, LESSER_IOU, class_key
 from .truth import GroundTruth
 
 
@@ -110,19 +111,17 @@ class Tally:
         scores = metrics.ClassScores.from_matrix(self.matrix)
         whole = metrics.summary(self.matrix)
         results = {"mIoU": whole["mIoU"], "fwIoU": whole["fwIoU"]}
-        results |= {f"IoU-{name}": 100 * iou for name, iou in zip(names, scores.iou, strict=True)}
+        results |= _by_class(IOU, names, scores.iou)
         if self.extras.boundary_iou:
             boundary = metrics.boundary_ious(self.boundary, scores.true_pixels)
             occurs = scores.true_pixels > 0
             mean = boundary[occurs].mean() if occurs.any() else float("nan")
             results["mBoundaryIoU"] = 100 * float(mean)
             for name, iou, edge in zip(names, scores.iou, boundary, strict=True):
-                results[f"BoundaryIoU-{name}"] = 100 * edge
-                results[f"min(IoU, B-Iou)-{name}"] = 100 * min(iou, edge)
+                results[class_key(BOUNDARY_IOU, name)] = 100 * edge
+                results[class_key(LESSER_IOU, name)] = 100 * min(iou, edge)
         results |= {"mACC": whole["mACC"], "pACC": whole["pACC"]}
-        results |= {
-            f"ACC-{name}": 100 * value for name, value in zip(names, scores.accuracy, strict=True)
-        }
+        results |= _by_class(ACCURACY, names, scores.accuracy)
         if self.extras.old_miou_rule:
             results["mIoU_old_rule"] = metrics.old_rule_miou(self.matrix)
         if truth.unseen_classes:
@@ -144,16 +143,21 @@ class Tally:
         rows = []
         for index, name in enumerate(truth.labels.classes):
             row: dict[str, Any] = {"index": index, "class": name}
-            row["IoU"] = 100 * float(scores.iou[index])
-            row["ACC"] = 100 * float(scores.accuracy[index])
+            row[IOU] = 100 * float(scores.iou[index])
+            row[ACCURACY] = 100 * float(scores.accuracy[index])
             if self.extras.boundary_iou:
-                row["BoundaryIoU"] = 100 * float(boundary[index])
+                row[BOUNDARY_IOU] = 100 * float(boundary[index])
             row["true_pixels"] = int(scores.true_pixels[index])
             row["predicted_pixels"] = int(scores.predicted_pixels[index])
             if unseen:
                 row["unseen"] = int(index in unseen)
             rows.append(row)
         return rows
+
+
+def _by_class(figure: str, names: Iterable[str], values: np.ndarray) -> dict[str, float]:
+    """A figure of each class, in percent."""
+    return {class_key(figure, name): 100 * value for name, value in zip(names, values, strict=True)}
 
 
 def _twice(picture: str) -> ValueError:

@@ -12,6 +12,7 @@ from detectron2.config import get_cfg
 
 from fgaseg_d2.config.keys import add_fgaseg_config
 from fgaseg_d2.config.values import leaves
+from fgaseg_d2.evaluation.outcome import Evaluation
 from fgaseg_d2.io.json_files import parse_json, read_json
 from fgaseg_d2.wording import shown
 
@@ -77,18 +78,18 @@ def _read_run(study: Study, run: Run, output: Path, environments: list[dict]) ->
             return result | {"state": "failed", "log": log, **_json(step.folder / FAILED)}
     if not run.finished:
         return result
-    evaluations = {path.parent.name: _json(path) for path in run.test.products}
-    results = {name: _whole_figures(one["results"]) for name, one in evaluations.items()}
+    evaluations = {path.parent.name: _evaluation(path) for path in run.test.products}
+    results = {name: one.summary for name, one in evaluations.items()}
     notes = {step.folder: _json(step.folder / DONE) for step in (run.training, run.test)}
     trained, tested = notes[run.training.folder], notes[run.test.folder]
-    cost = next(iter(evaluations.values()))["cost"]
+    cost = next(iter(evaluations.values())).cost
     return result | {
         "state": "finished",
         "finished": tested["finished"],
         "figures": {key: _figure(results, source) for key, source in study.figures.items()},
         **{key: cost.get(key) for key in COSTS if key != "training_seconds"},
         "training_seconds": _training_seconds(run.training),
-        "pictures": {name: one["pictures"] for name, one in evaluations.items()},
+        "pictures": {name: one.pictures for name, one in evaluations.items()},
         "results": results,
         "trained_on": _environment(trained, environments),
         "tested_on": _environment(tested, environments),
@@ -101,11 +102,6 @@ def _figure(results: Mapping[str, Mapping], source: str) -> float | None:
         known = [f"{test_set}/{key}" for test_set, one in results.items() for key in one]
         raise ValueError(f"figures: expected one of {', '.join(known)}, got {shown(source)}")
     return results[name][figure]
-
-
-def _whole_figures(results: Mapping[str, float]) -> dict[str, float]:
-    """All figures but those of single classes."""
-    return {key: value for key, value in results.items() if "-" not in key}
 
 
 def _training_seconds(step: Step) -> float | None:
@@ -158,6 +154,16 @@ def _configs(run: Run | None) -> dict[str, dict]:
 
 def _changes(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if base.get(key) != value}
+
+
+def _evaluation(path: Path) -> Evaluation:
+    try:
+        return Evaluation.from_plain(_json(path))
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"expected an evaluation in {path}, got something else ({error}); remove its folder to "
+            "run it again"
+        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:
