@@ -64,6 +64,7 @@ PARAMETERS = {
     ("fgaseg_d2", "Vocabulary"): ("classes", "background", "synonyms", "background_threshold"),
     ("fgaseg_d2", "add_fgaseg_config"): ("cfg",),
     ("fgaseg_d2.config", "load_config"): ("config", "opts", "weights", "device"),
+    ("fgaseg_d2.modeling.text", "resolve_templates"): ("value",),
 }
 
 

@@ -9,31 +9,31 @@ from ...wording import plain, shown
 SINGLE = ("A photo of a {} in the scene",)
 
 
-def resolve_templates(templates: str) -> tuple[str, ...]:
+def resolve_templates(value: str) -> tuple[str, ...]:
     """Read templates, or find them by name.
 
     Args:
-        templates: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path
-            of a text file with one template a line.
+        value: "single", "imagenet" (CLIP's 80 sentences), a template with one "{}", or the path of
+            a text file with one template a line.
 
     Raises:
         ValueError: a template without exactly one "{}", or no template at all.
         FileNotFoundError: the file is not there.
     """
-    if templates == "single":
+    if value == "single":
         return SINGLE
-    if templates == "imagenet":
+    if value == "imagenet":
         from open_clip import OPENAI_IMAGENET_TEMPLATES
 
         return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
-    if "{}" in templates:
-        found: tuple[str, ...] = (templates,)
+    if "{}" in value:
+        found: tuple[str, ...] = (value,)
     else:
-        path = home_path(templates)
+        path = home_path(value)
         if not is_file(path):
             raise FileNotFoundError(
                 "expected `templates` to be 'single', 'imagenet', a template with '{}' or a text "
-                f"file, got {shown(templates)}, which is none of them."
+                f"file, got {shown(value)}, which is none of them."
             )
         lines = _lines(path)
         found = tuple(line.strip() for line in lines if line.strip())
@@ -41,7 +41,7 @@ def resolve_templates(templates: str) -> tuple[str, ...]:
         if template.count("{}") != 1:
             raise ValueError(f"expected a prompt template with one '{{}}', got {shown(template)}.")
     if not found:
-        raise ValueError(f"expected at least one prompt template, got an empty {plain(templates)}.")
+        raise ValueError(f"expected at least one prompt template, got an empty {plain(value)}.")
     return found
 
 
