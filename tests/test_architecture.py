@@ -237,6 +237,31 @@ def test_cfg_is_read_in_from_config_only(part):
     assert found == set()
 
 
+# Where words that a person wrote come in. All else is given a Vocabulary.
+BORDERS = {
+    "fgaseg_d2.data.dataset_words",  # of a dataset, and DATASETS.TEST_VOCABULARIES
+    "fgaseg_d2.data.datasets.folders",  # DATASETS.FOLDERS
+    "fgaseg_d2.evaluation.rescoring",  # a command line
+    "fgaseg_d2.modeling.samples",  # an input of a model
+    "fgaseg_d2.modeling.segmentor",  # MODEL.WORDS.VOCABULARY, or LazyConfig
+    "fgaseg_d2.predict.predictor",
+}
+
+
+def test_words_are_parsed_at_the_border_alone():
+    parsers = {"coerce", "parse", "from_names", "from_file", "from_benchmark", "from_metadata"}
+    found = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "Vocabulary"
+        and node.attr in parsers
+    }
+    assert found == BORDERS
+
+
 def test_only_public_names_of_libraries_are_imported():
     private = [
         f"{name_of(path)} imports {name}"

@@ -33,18 +33,19 @@ class Sample(TypedDict, total=False):
     explain: bool  # add "pseudo_masks" to the result
 
 
-def configured_words(words: str, datasets: Sequence[str]) -> Vocabulary | None:
-    """The words of a configuration, or those of its first dataset; None if it has none."""
-    if words:
-        return Vocabulary.coerce(words)
+def configured_words(words: str, datasets: Sequence[str]) -> Any:
+    """What a configuration says to look for: its words, or else its first dataset's metadata.
+
+    Returns:
+        What `Vocabulary.coerce` takes; None if there are neither.
+    """
     from detectron2.data import DatasetCatalog
 
     # A demo or a converter builds the model where the training data is not known.
-    if not datasets or datasets[0] not in DatasetCatalog:
-        return None
-    if sample_kind(find_metadata(datasets[0])) != LABELLED:
-        return None
-    return Vocabulary.from_metadata(datasets[0])
+    if words or not datasets or datasets[0] not in DatasetCatalog:
+        return words or None
+    metadata = find_metadata(datasets[0])
+    return metadata if sample_kind(metadata) == LABELLED else None
 
 
 def configured_unseen(words: str, datasets: Sequence[str]) -> frozenset[str]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.losses.contrastive import contrastive_loss
-from ...modeling.samples import Sample
+from ...modeling.samples import Sample, words_of
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.towers.base import DENSE, GLOBAL
 from ...vocabulary import Vocabulary
@@ -117,7 +117,7 @@ class CLIPPretraining(OpenVocabSegmentor):
         return torch.cat(parts)[torch.tensor(captioned + labelled).argsort()]
 
     def _described(self, item: Sample) -> str:
-        words = Vocabulary.coerce(item["vocabulary"])
+        words = words_of(item, self.train_vocabulary)
         return describe(item["sem_seg"], words.class_names, self.ignore_value)
 
     def _prepare(self, image: Tensor) -> Tensor:
