@@ -8,9 +8,16 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from detectron2.utils import comm
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def _world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 class _Gather(torch.autograd.Function):
@@ -21,7 +28,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(comm.get_world_size())]
+        parts = [torch.empty_like(x) for _ in range(_world_size())]
         dist.all_gather(parts, x)
         return torch.cat(parts)
 
@@ -29,12 +36,12 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return total.chunk(comm.get_world_size())[comm.get_rank()]
+        return total.chunk(_world_size())[_rank()]
 
 
 def gathered(x: Tensor) -> Tensor:
     """Tensors of all processes, B x ... -> A x ..., with gradients; all have the same B."""
-    return x if comm.get_world_size() == 1 else _Gather.apply(x.contiguous())
+    return x if _world_size() == 1 else _Gather.apply(x.contiguous())
 
 
 def pooled_similarity(pictures: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
@@ -70,7 +77,7 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
         The mean over the pairs of this process; its mean over processes, and the gradient of that,
         are those of one process with all pairs.
     """
-    first = comm.get_rank() * len(texts)
+    first = _rank() * len(texts)
     own = torch.arange(first, first + len(texts), device=texts.device)
     to_texts = pooled_similarity(pictures, gathered(texts), scale)
     to_pictures = pooled_similarity(gathered(pictures), texts, scale).T
