@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 r"""Measure how well the pictures and captions of a dataset find each other by a CLIP's embeddings.
 
-python tools/retrieval.py clip_pretraining/storybook --weights clip.safetensors \\
+python tools/retrieval.py clip_pretraining/storybook_clip --weights clip.safetensors \
     --dataset storybook_captions_val
 """
 
@@ -118,7 +118,10 @@ def _measure(options: argparse.Namespace) -> None:
         )
         texts = torch.cat([model.text_encoder.encode_sentences(b) for b in _batches(captions)])
         similarity = torch.cat(
-            [pooled_similarity(batch, texts, model.scale) for batch in _batches(pictures)]
+            [
+                pooled_similarity(batch, texts, model.scale, model.sharpness)
+                for batch in _batches(pictures)
+            ]
         )
     say(f"{options.dataset}: {len(records)} pictures, {len(captions)} captions")
     for name, value in recall(similarity, torch.tensor(owners)).items():

@@ -91,6 +91,36 @@ def test_matched_with_places_the_loss_is_that_of_their_smooth_maximum():
     torch.testing.assert_close(loss, wanted)
 
 
+def test_in_a_mosaic_a_caption_is_matched_with_the_places_of_its_own_picture():
+    opts = ("MODEL.CLIP_PRETRAINING.MATCH", "tokens", "MODEL.CLIP.DENSE_READING", "clip")
+    sharp = ("MODEL.CLIP_PRETRAINING.MOSAIC", 2, "MODEL.CLIP_PRETRAINING.SHARPNESS", 3.0)
+    model = build_small(*OPTS, *opts, *sharp).train()
+    inputs = [item | {"caption": f"picture {i}"} for i, item in enumerate(batch(8))]
+    loss = model(inputs)["loss_contrastive"]
+    images = torch.stack([item["image"].float() for item in inputs])
+    views = F.interpolate((images - model.pixel_mean) / model.pixel_std, model.image_size,
+                          mode="bilinear")  # fmt: skip
+    side = model.image_size[0] // model.backbone.size_divisibility
+    tokens = []
+    for four in views.split(4):
+        rows = [torch.cat((four[0], four[1]), 2), torch.cat((four[2], four[3]), 2)]
+        dense = model.backbone(torch.cat(rows, 1)[None])["dense"][0]
+        tokens += [
+            dense[:, top : top + side, left : left + side].flatten(1).T
+            for top in (0, side)
+            for left in (0, side)
+        ]
+    tokens = F.normalize(torch.stack(tokens), dim=-1)
+    texts = model.text_encoder.encode_sentences([item["caption"] for item in inputs])
+    scaled = 3 * model.log_scale.exp() * tokens @ texts.T
+    logits = scaled.exp().mean(1).log() / 3
+    truth = torch.arange(8)
+    wanted = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+    torch.testing.assert_close(loss, wanted)
+    with pytest.raises(ValueError, match="MOSAIC 2 squared to divide the pictures .* got 7"):
+        model(inputs[:7])
+
+
 def test_places_are_trained_as_they_come_out_of_the_last_block():
     with pytest.raises(ValueError, match="DENSE_READING 'clip' with MODEL.CLIP_PRETRAINING.MATCH"):
         build_small(*OPTS, "MODEL.CLIP_PRETRAINING.MATCH", "tokens")

@@ -39,6 +39,8 @@ class CLIPPretraining(OpenVocabSegmentor):
         ignore_value: label of pixels that belong to no class.
         match: what captions are compared with, "global" or "tokens"; see
             MODEL.CLIP_PRETRAINING.MATCH.
+        sharpness: of the smooth maximum over tokens; see `pooled_similarity`.
+        mosaic: pictures a side that the tower sees at once in training, for tokens.
         shared: of `OpenVocabSegmentor`.
     """
 
@@ -46,13 +48,21 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     @built_from_keys(**SHARED_KEYS)
     @configurable
-    def __init__(self, *, ignore_value: int, match: str = "global", **shared: Any) -> None:
+    def __init__(
+        self,
+        *,
+        ignore_value: int,
+        match: str = "global",
+        sharpness: float = 1.0,
+        mosaic: int = 1,
+        **shared: Any,
+    ) -> None:
         super().__init__(**shared)
         # CLS needs the parts of the last block that a dense reading leaves out.
         self.backbone.requires_grad_(True)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.ignore_value = ignore_value
-        self.match = match
+        self.match, self.sharpness, self.mosaic = match, sharpness, mosaic
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -62,6 +72,8 @@ class CLIPPretraining(OpenVocabSegmentor):
             "finetune": "scratch",
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "match": cfg.MODEL.CLIP_PRETRAINING.MATCH,
+            "sharpness": cfg.MODEL.CLIP_PRETRAINING.SHARPNESS,
+            "mosaic": cfg.MODEL.CLIP_PRETRAINING.MOSAIC,
         }
 
     @property
@@ -71,15 +83,21 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: both directions, over the pictures of all processes."""
-        pictures = self.embed_pictures([item["image"] for item in inputs])
+        if len(inputs) % self.mosaic**2:
+            raise ValueError(
+                f"expected MODEL.CLIP_PRETRAINING.MOSAIC {self.mosaic} squared to divide the "
+                f"pictures of a process, got {len(inputs)}; set SOLVER.IMS_PER_BATCH to fit"
+            )
+        pictures = self.embed_pictures([item["image"] for item in inputs], self.mosaic)
         texts = self._texts(inputs).float()
-        return {"loss_contrastive": contrastive_loss(pictures, texts, self.scale)}
+        return {"loss_contrastive": contrastive_loss(pictures, texts, self.scale, self.sharpness)}
 
-    def embed_pictures(self, images: Sequence[Tensor]) -> Tensor:
+    def embed_pictures(self, images: Sequence[Tensor], mosaic: int = 1) -> Tensor:
         """Embed pictures; `text_encoder.encode_sentences` does so with captions.
 
         Args:
             images: each 3 x H x W in 0..255, resized to MODEL.CLIP.IMAGE_SIZE.
+            mosaic: pictures a side that the tower sees at once, where captions match tokens.
 
         Returns:
             What a caption is matched with: B x n x C, unit norm, float32, with n = 1 for the global
@@ -89,7 +107,8 @@ class CLIPPretraining(OpenVocabSegmentor):
         if self.match == "global":
             embeddings = self.backbone(views, outputs=(GLOBAL,))[GLOBAL][:, None]
         else:
-            embeddings = self.backbone(views, outputs=(DENSE,))[DENSE].flatten(2).transpose(1, 2)
+            maps = self.backbone(laid_out(views, mosaic), outputs=(DENSE,))[DENSE]
+            embeddings = taken_apart(maps, mosaic).flatten(2).transpose(1, 2)
         return F.normalize(embeddings, dim=-1).float()
 
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
@@ -122,6 +141,19 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     def _prepare(self, image: Tensor) -> Tensor:
         return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
+
+
+def laid_out(pictures: Tensor, side: int) -> Tensor:
+    """Lay pictures beside and below each other: B x C x h x w -> B/s^2 x C x s h x s w."""
+    pictures = pictures.unflatten(0, (-1, side, side)).permute(0, 3, 1, 4, 2, 5)
+    return pictures.flatten(4).flatten(2, 3)
+
+
+def taken_apart(mosaics: Tensor, side: int) -> Tensor:
+    """The inverse of `laid_out`: B/s^2 x C x s h x s w -> B x C x h x w."""
+    height, width = (length // side for length in mosaics.shape[2:])
+    parts = mosaics.unflatten(3, (side, width)).unflatten(2, (side, height))
+    return parts.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def describe(label: Tensor, class_names: Sequence[str], ignore_value: int) -> str:

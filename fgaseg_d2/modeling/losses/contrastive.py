@@ -44,16 +44,19 @@ def gathered(x: Tensor) -> Tensor:
     return x if _world_size() == 1 else _Gather.apply(x.contiguous())
 
 
-def pooled_similarity(pictures: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
+def pooled_similarity(
+    pictures: Tensor, texts: Tensor, scale: Tensor | float, sharpness: float = 1.0
+) -> Tensor:
     """Similarity of pictures and texts: a smooth maximum over a picture's embeddings.
 
-    With one embedding a picture it is the scaled cosine. With several, log-mean-exp: the larger the
-    scale, the more the best embedding decides, so that a text need fit one place and not all.
+    With one embedding a picture it is the scaled cosine. With several, log-mean-exp: the sharper,
+    the more the best embedding decides, so that a text need fit one place and not all.
 
     Args:
         pictures: P x n x C, unit norm.
         texts: T x C, unit norm.
-        scale: above 0.
+        scale: of the cosines, above 0.
+        sharpness: above 0; the result lies between the mean and the largest of the scaled cosines.
 
     Returns:
         P x T.
@@ -62,16 +65,20 @@ def pooled_similarity(pictures: Tensor, texts: Tensor, scale: Tensor | float) ->
     with Convolutional Networks", CVPR 2015 (arXiv 1411.6228).
     """
     cosines = torch.einsum("pnc,tc->ptn", pictures, texts)
-    return (scale * cosines).logsumexp(-1) - math.log(pictures.shape[1])
+    smooth = (sharpness * scale * cosines).logsumexp(-1) - math.log(pictures.shape[1])
+    return smooth / sharpness
 
 
-def contrastive_loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+def contrastive_loss(
+    pictures: Tensor, texts: Tensor, scale: Tensor, sharpness: float = 1.0
+) -> Tensor:
     """CLIP's loss, both directions, against the pairs of all processes.
 
     Args:
         pictures: B x n x C, unit norm.
         texts: B x C, unit norm, of the pictures in their order.
         scale: of the cosines.
+        sharpness: see `pooled_similarity`.
 
     Returns:
         The mean over the pairs of this process; its mean over processes, and the gradient of that,
@@ -79,6 +86,6 @@ def contrastive_loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """
     first = _rank() * len(texts)
     own = torch.arange(first, first + len(texts), device=texts.device)
-    to_texts = pooled_similarity(pictures, gathered(texts), scale)
-    to_pictures = pooled_similarity(gathered(pictures), texts, scale).T
+    to_texts = pooled_similarity(pictures, gathered(texts), scale, sharpness)
+    to_pictures = pooled_similarity(gathered(pictures), texts, scale, sharpness).T
     return (F.cross_entropy(to_texts, own) + F.cross_entropy(to_pictures, own)) / 2
