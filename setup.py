@@ -29,13 +29,14 @@ _REQUIREMENTS = [
     "tqdm",
 ]
 # What only some results need.
-_EXTRAS = {"supervision": ["supervision>=0.25"]}
+_EXTRAS = {"geo": ["rasterio>=1.3"], "supervision": ["supervision>=0.25"]}
 _TEST_REQUIREMENTS = [
     "hypothesis",
     "pytest>=8",
     "pytest-xdist",
     "scikit-image",
     "scikit-learn",
+    *_EXTRAS["geo"],
     *_EXTRAS["supervision"],
 ]
 _DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9"]

@@ -1,1 +1,6 @@
-"""Results as other programs read them: regions, outlines and run lengths."""
+"""Results as other programs read them: regions, outlines, run lengths, a writer a format."""
+
+from .export import FORMATS, Export
+from .regions import LabelMap, Region
+
+__all__ = ["FORMATS", "Export", "LabelMap", "Region"]

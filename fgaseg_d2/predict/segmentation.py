@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from PIL import Image, ImageShow
 from ..drawing.overlay import draw_overlay
 from ..exports.coco import coco_dataset
 from ..exports.detections import to_detections
+from ..exports.export import Export
 from ..exports.regions import LabelMap, Region
 from ..io.files import write_image, write_json
 from ..io.regular_files import home_path
@@ -23,8 +26,6 @@ from ..wording import few, plain
 from .doubts import confidence, is_none, is_unsure, nearest
 
 if TYPE_CHECKING:
-    import os
-
     from supervision import Detections
     from torch import Tensor
 
@@ -234,7 +235,11 @@ class Segmentation:
         }
 
     def save(
-        self, folder: str | os.PathLike[str], stem: str, overlay_suffix: str = ".png"
+        self,
+        folder: str | os.PathLike[str],
+        stem: str,
+        overlay_suffix: str = ".png",
+        formats: Iterable[str] = (),
     ) -> dict[str, Path]:
         """Write ``<stem>_overlay.png``, ``<stem>_labels.png`` and ``<stem>.json``.
 
@@ -245,13 +250,20 @@ class Segmentation:
             folder: made if it is not there; ``~`` is the home folder.
             stem: begin of the file names.
             overlay_suffix: format of the overlay, ".png" or ".jpg".
+            formats: also write these, such as "coco", each into a folder of its name; a dataset is
+                of this picture alone, see :class:`~fgaseg_d2.exports.Export` for several.
 
         Returns:
             The paths of "overlay", "labels" and "json".
 
         Raises:
             OSError: something cannot be written.
+            ValueError, ImportError: a format that is unknown, cannot hold these classes, or needs a
+                library that is not installed.
         """
+        path = self.source if os.path.isfile(self.source) else None
+        with Export(folder, formats, self.class_names) as export:
+            export.add(self.label_map, self.image, path, stem)
         paths = output_paths(folder, stem, overlay_suffix)
         wide = len(self.class_names) > 255
         write_image(paths["overlay"], self.overlay())

@@ -11,18 +11,11 @@ from scipy import ndimage
 from fgaseg_d2.exports.regions import LabelMap
 from fgaseg_d2.exports.rings import center_polygon, edge_rings
 from fgaseg_d2.exports.rle import brush_rle, coco_rle, run_lengths
+from tests.exports.readers import pieces, unpacked_brush
 from tests.exports.scenes import labels, noise
 
 MAPS = [labels(), *(noise(seed) for seed in range(12))]
 NAMES = "abcd"
-
-
-def pieces(found):
-    """Masks of connected pieces, found by another library."""
-    for index in np.unique(found):
-        numbers, count = ndimage.label(found == index)
-        for number in range(1, count + 1):
-            yield numbers == number
 
 
 def unit_steps(ring):
@@ -96,26 +89,6 @@ def test_regions_are_the_pieces_and_the_classes(found):
         assert (region.whole_mask(found.shape) == (found == region.label)).all()
     large = [region.area for region in label_map.regions(pieces=True, smallest=20)]
     assert sorted(large) == sorted(n for n in (mask.sum() for mask in pieces(found)) if n >= 20)
-
-
-def unpacked_brush(numbers):
-    """Follow the description of rle-pack bit by bit."""
-    bits = "".join(f"{number:08b}" for number in numbers)
-    place = 0
-
-    def read(count):
-        nonlocal place
-        place += count
-        return int(bits[place - count : place], 2)
-
-    total, word = read(32), read(5) + 1
-    widths = [read(4) + 1 for _ in range(4)]
-    values = []
-    while len(values) < total:
-        same, length = read(1), read(widths[read(2)]) + 1
-        values += [read(word)] * length if same else [read(word) for _ in range(length)]
-    assert len(values) == total and len(bits) - place < 8
-    return np.array(values, np.uint8)
 
 
 @pytest.mark.parametrize("found", [*MAPS, np.ones((300, 250), int), np.eye(260, dtype=int)])
