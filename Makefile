@@ -8,7 +8,7 @@ STAMP := $(VENV)/.fgaseg_d2-installed
 TORCH ?= torch torchvision
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?= -q -n 2 --dist loadfile
-# What the scenes in demo/scenes show. The order gives the overlays' colours; in this one "yellow tree" is yellow.
+# What the scenes in demo/scenes show.
 WORDS ?= blue car,sun,green umbrella,red mushroom,checked house,yellow tree,sky,striped umbrella,road,yellow balloon,sand,hill,checked mushroom,yellow boat,cloud,blue flower,checked tree,checked balloon,red house,checked boat,green cat,meadow,dotted cat,red tree,purple car,yellow fish,green boat,blue cat,purple kite,blue house,yellow house,red car,dotted car,striped car,checked bird,yellow flower,sea,snow,mountain
 DEMO_OUTPUT ?= output/demo
 

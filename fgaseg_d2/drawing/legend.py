@@ -29,11 +29,16 @@ class LegendEntry:
         return f"{self.share:.1%}"
 
 
+def text_height(size: tuple[int, ...]) -> int:
+    """Pixels of readable type beside or on a picture of this height and width."""
+    return max(14, round((size[0] * size[1]) ** 0.5 / 34))
+
+
 class _Style:
     """Sizes in pixels of everything in the legend, all from the size of the picture."""
 
     def __init__(self, height: int, width: int, names: Iterable[str]) -> None:
-        self.text = max(14, round((height * width) ** 0.5 / 34))
+        self.text = text_height((height, width))
         self.font = font_for("".join(names), self.text)
         self.line = round(self.text * 1.3)
         self.row_gap = round(self.text * 0.45)

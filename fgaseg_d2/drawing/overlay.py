@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from ..vocabulary.colors import default_colors
-from .legend import LegendEntry, add_legend
+from .legend import PAPER, LegendEntry, add_legend
+from .words import write_words
 
 _MIN_SIDE = 480  # smaller pictures are enlarged, so that a legend in readable type fits them
 _LINE = 225  # opacity of the outlines, of 255
+_GAP = 12  # pixels between picture and overlay
 _SLOTS = 24  # lines of the legend of a video
 _REST_COLOR = (222, 226, 230)
 
@@ -26,8 +28,10 @@ def draw_overlay(
     *,
     ignore_label: int | None = None,
     legend: Literal["present", "fixed", "none"] = "present",
+    words: bool | None = None,
+    beside: bool = False,
 ) -> np.ndarray:
-    """Lay the class colours over a picture, outline the regions, and add a legend.
+    """Lay the class colours over a picture, outline the regions, and add words and a legend.
 
     The legend stands beside a tall picture and below a wide one. Small pictures are enlarged by a
     whole factor first.
@@ -36,13 +40,16 @@ def draw_overlay(
         image_rgb: H x W x 3, uint8, RGB.
         labels: H x W, class indices in [0, K).
         class_names: K display names.
-        colors: K x 3, uint8, RGB; None: :func:`class_colors`, and grey for "background".
+        colors: K x 3, uint8, RGB; None: :func:`default_colors`.
         alpha: weight of the colours in [0, 1].
         ignore_label: pixels of this label show the bare picture and are not in the legend.
         legend: "present" lists the classes in the picture, largest first, and sums up those that
             come after the 24th and below 0.1%; "fixed" keeps one layout for all frames of a video:
             every class in its own order, or of more than 24 classes the 24 largest in the frame;
             "none" leaves it out.
+        words: write the classes' names onto their largest regions, where there is room; None: if
+            the legend is "present", because in a video they would jump.
+        beside: put the bare picture on the left.
 
     Returns:
         A larger picture, uint8, RGB, with even height and width.
@@ -58,6 +65,12 @@ def draw_overlay(
     picture = _paint(
         image_rgb, np.where(ignored, -1, labels.astype(np.int32)), colors, alpha, factor
     )
+    if words or (words is None and legend == "present"):
+        picture = write_words(picture, np.where(ignored, -1, labels), class_names)
+    if beside:
+        bare = _enlarged(image_rgb, factor)
+        gap = np.full((bare.shape[0], _GAP, 3), PAPER, np.uint8)
+        picture = np.hstack([bare, gap, picture])
     if legend != "none":
         counts = np.bincount(labels[~ignored].astype(np.int64), minlength=len(class_names))
         picture = _append_legend(picture, class_names, colors, counts / labels.size, legend)
@@ -114,9 +127,9 @@ def _paint(
     image: np.ndarray, labels: np.ndarray, colors: np.ndarray, alpha: float, factor: int
 ) -> np.ndarray:
     """Blend and outline; label -1 stays bare. Returns (factor * H) x (factor * W) x 3."""
-    size = (image.shape[1] * factor, image.shape[0] * factor)
+    image = _enlarged(image, factor)
     if factor > 1:
-        image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        size = image.shape[1::-1]
         labels = cv2.resize(labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
     table = np.vstack([np.asarray(colors, np.uint8), np.zeros((1, 3), np.uint8)])  # last for -1
     # The picture's own hues would mix with those of the classes, so that no legend fits.
@@ -125,6 +138,13 @@ def _paint(
     painted = cv2.addWeighted(table[labels], alpha, pale, 1 - alpha, 0)
     painted[labels < 0] = image[labels < 0]
     return _outline(painted, labels)
+
+
+def _enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return image
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _outline(picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
