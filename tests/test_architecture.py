@@ -287,6 +287,31 @@ def test_files_and_functions_stay_short():
     assert long == []
 
 
+# Libraries' own, such that take any number, and an ellipse as geometry writes it.
+ROWS_OF_ARGUMENTS = r"(cv2|torch|np|F|logger|super\(\))\..*|_ONEDNN|one_of|_inside|_row|ellipse"
+
+
+def arguments_in_a_row(call: ast.Call) -> int:
+    """How many a call gives by position, those of a tuple that is unpacked on the spot included."""
+    rows = (a.value if isinstance(a, ast.Starred) else a for a in call.args)
+    starred = [isinstance(argument, ast.Starred) for argument in call.args]
+    return sum(
+        len(row.elts) if star and isinstance(row, (ast.Tuple, ast.List)) else 1
+        for row, star in zip(rows, starred, strict=True)
+    )
+
+
+def test_many_arguments_are_given_by_name():
+    found = [
+        f"{name_of(path)}, line {node.lineno}: {ast.unparse(node.func)}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and arguments_in_a_row(node) > 5
+        if not re.fullmatch(ROWS_OF_ARGUMENTS, ast.unparse(node.func))
+    ]
+    assert found == []
+
+
 def test_a_wheel_holds_what_users_need_and_no_lab():
     """What those who develop work with lies beside their programs, and nothing here imports it."""
     labs = {path.name for path in (ROOT / "tools").iterdir() if (path / "__init__.py").is_file()}

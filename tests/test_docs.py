@@ -52,6 +52,15 @@ def test_every_file_of_the_repository_exists(page):
     assert [name for name in links if not (folder / name).exists()] == []
 
 
+def test_every_module_that_is_named_exists(page):
+    """By its name or the end of its path: `head.py`, `layers/swin.py`."""
+    folders = ("fgaseg_d2", "tools", "demo", "tests")
+    files = [f"/{path.relative_to(ROOT)}" for one in folders for path in (ROOT / one).rglob("*.py")]
+    files += ["/train_net.py", "/setup.py", "/plain_train_net.py"]  # the last is Detectron2's
+    named = set(re.findall(r"`([\w/]+\.py)`", PAGES[page]))
+    assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
 def test_the_reference_page_has_the_prompt_and_the_published_figures():
     text = PAGES["docs/REFERENCE_AND_PAPER.md"]
     (prompt,) = re.findall(r"^\| Prompt \|.*", text, re.MULTILINE)

@@ -204,7 +204,12 @@ def two_rows(*maps):
     image, labels = np.zeros((200, 300, 3), np.uint8), np.zeros((200, 300), np.int32)
     rows = [LegendEntry("cat", (9, 9, 200), 1.0), LegendEntry("dog", (9, 200, 9), 0.0)]
     palette = np.array([row.color for row in rows], np.uint8)
-    return draw_contact_sheet(image, labels, palette, ("a", "b"), rows, [Column("GCS", "n", maps)])
+    return draw_contact_sheet(
+        *(image, labels, palette),
+        heading=("a", "b"),
+        rows=rows,
+        columns=[Column("GCS", "n", maps)],
+    )
 
 
 def test_a_column_goes_from_its_smallest_value_to_its_largest():

@@ -158,15 +158,16 @@ class FGASegCheckpointer(DetectionCheckpointer):
         loadable = found.completed(state, self.model)
         fitting = {n for n, t in loadable.items() if n in wanted and wanted[n].shape == t.shape}
         missing = [n for n in wanted if n not in fitting | clip and not n.endswith(_COUNTER)]
+        known = fitting & state.keys()
         self.report = LoadReport(
-            self._path,
-            found.name,
-            sum(p.numel() for n, p in self.model.named_parameters() if n in fitting & state.keys()),
-            _count(self.model),
-            tuple(missing),
-            tuple(n for n in state if n not in wanted),
-            tuple(name for name in loadable if name not in state),
-            tuple(name for name in wanted if name in clip),
+            path=self._path,
+            kind=found.name,
+            loaded=sum(p.numel() for n, p in self.model.named_parameters() if n in known),
+            total=_count(self.model),
+            missing=tuple(missing),
+            unexpected=tuple(n for n in state if n not in wanted),
+            added=tuple(name for name in loadable if name not in state),
+            clip=tuple(name for name in wanted if name in clip),
         )
         if not fitting and wanted.keys().isdisjoint(loadable):
             raise ValueError(

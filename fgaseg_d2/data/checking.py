@@ -129,7 +129,12 @@ def check_dataset(name: str) -> Report | CaptionReport:
         occurs += counts > 0
         ignored += label.size - known.size
     return Report(
-        *(labels, len(records), pixels, occurs, ignored, problems),
+        labels=labels,
+        pictures=len(records),
+        pixels=pixels,
+        occurs=occurs,
+        ignored=ignored,
+        problems=problems,
         tagged_pictures=tagged["picture"],
         tagged_labels=tagged["label"],
     )

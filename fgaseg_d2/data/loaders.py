@@ -76,11 +76,11 @@ class TrainLoader:
     def __iter__(self) -> Iterator[list[dict]]:
         sampler = PositionSampler(
             [len(group) for group in self.groups],  # type: ignore[arg-type]
-            self.total_batch_size,
-            self.seed,
-            self.start_iter * self.batches_per_iter * self.total_batch_size,
-            comm.get_rank(),
-            self.world_size,
+            batch_size=self.total_batch_size,
+            seed=self.seed,
+            start=self.start_iter * self.batches_per_iter * self.total_batch_size,
+            rank=comm.get_rank(),
+            world_size=self.world_size,
         )
         # Not build_batch_data_loader: its iterable wrapper shards by worker, and in some releases
         # of Detectron2 the order then depends on the number of workers.

@@ -20,6 +20,7 @@ class PositionSampler(Sampler):
     def __init__(
         self,
         sizes: Sequence[int],
+        *,
         batch_size: int,
         seed: int,
         start: int = 0,

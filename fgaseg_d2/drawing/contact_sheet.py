@@ -51,6 +51,7 @@ def draw_contact_sheet(
     image: np.ndarray,
     labels: np.ndarray,
     colors: np.ndarray,
+    *,
     heading: tuple[str, str],
     rows: Sequence[LegendEntry],
     columns: Sequence[Column],
@@ -105,8 +106,8 @@ class _Sheet:
         titles, notes = wrap_text(lines[0], self.title, room), wrap_text(lines[1], self.text, room)
         strip = self._strip(_MARGIN + _height(titles, _TITLE) + _height(notes, _TEXT) + _GAP)
         draw = ImageDraw.Draw(strip)
-        top = _write(draw, (_MARGIN, _MARGIN), titles, self.title, _TITLE, INK)
-        _write(draw, (_MARGIN, top), notes, self.text, _TEXT, QUIET)
+        top = _write(draw, (_MARGIN, _MARGIN), titles, self.title, size=_TITLE, color=INK)
+        _write(draw, (_MARGIN, top), notes, self.text, size=_TEXT, color=QUIET)
         return np.asarray(strip)
 
     def pictures(self, image: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -128,8 +129,8 @@ class _Sheet:
         strip = self._strip(_GAP + sum(lines) + _GAP // 2)
         draw = ImageDraw.Draw(strip)
         for column, limits, left in zip(self.columns, self.limits, self.lefts, strict=True):
-            top = _write(draw, (left, _GAP), [column.title], self.text, _TEXT, INK)
-            top = _write(draw, (left, top), [column.note], self.small, _SMALL, QUIET)
+            top = _write(draw, (left, _GAP), [column.title], self.text, size=_TEXT, color=INK)
+            top = _write(draw, (left, top), [column.note], self.small, size=_SMALL, color=QUIET)
             if limits is None:
                 continue
             texts = _readable(limits)
@@ -153,9 +154,9 @@ class _Sheet:
         draw = ImageDraw.Draw(strip)
         box = (_MARGIN, 3, _MARGIN + _TEXT, 3 + _TEXT)
         draw.rounded_rectangle(box, radius=4, fill=tuple(map(int, entry.color)))
-        top = _write(draw, (_MARGIN + indent, 0), lines, self.text, _TEXT, INK)
+        top = _write(draw, (_MARGIN + indent, 0), lines, self.text, size=_TEXT, color=INK)
         share = entry.percentage if entry.share else "no pixel"
-        _write(draw, (_MARGIN + indent, top), [share], self.small, _SMALL, QUIET)
+        _write(draw, (_MARGIN + indent, top), [share], self.small, size=_SMALL, color=QUIET)
         for column, limits, left in zip(self.columns, self.limits, self.lefts, strict=True):
             values = column.maps[number]
             if limits is None or isinstance(values, str):
@@ -221,6 +222,7 @@ def _write(
     corner: tuple[int, int],
     lines: Sequence[str],
     font: ImageFont.FreeTypeFont,
+    *,
     size: int,
     color: tuple[int, ...],
 ) -> int:

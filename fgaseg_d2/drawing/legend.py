@@ -127,7 +127,7 @@ def add_legend(
     draw = ImageDraw.Draw(canvas)
     for entry, lines, (across, down) in zip(entries, texts, positions, strict=False):
         corner = (origin[0] + style.margin + across * pitch, origin[1] + style.margin + down)
-        _draw_entry(draw, corner, column, entry, lines, style)
+        _draw_entry(draw, corner, entry, lines, column=column, style=style)
     return np.asarray(canvas)
 
 
@@ -154,9 +154,10 @@ def _place(heights: Sequence[int], columns: int) -> tuple[list[tuple[int, int]],
 def _draw_entry(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    column: int,
     entry: LegendEntry,
     lines: Sequence[str],
+    *,
+    column: int,
     style: _Style,
 ) -> None:
     left, top = corner

@@ -66,7 +66,7 @@ class Gallery:
     Attributes:
         saved: the predictions.
         counts: of their pixels.
-        colours: K x 3, uint8, RGB.
+        colors: K x 3, uint8, RGB.
         size: longer side of a panel in pixels.
     """
 

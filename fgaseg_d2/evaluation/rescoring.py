@@ -9,8 +9,7 @@ from pathlib import Path, PurePath
 from ..data.labels import DEFAULT_IGNORE_LABEL, LabelSpec, outside_classes, read_tagged_label
 from ..data.pair_sizes import Found, check_prediction
 from ..io.regular_files import home_path, is_file, kind_of_file
-from ..vocabulary import Vocabulary
-from ..vocabulary import parsing as class_lists
+from ..vocabulary import Vocabulary, parsing
 from ..wording import few
 from .outcome import Evaluation, class_keys
 from .predictions import INDEX, SavedPredictions, label_files, read_index, surplus_files
@@ -36,8 +35,8 @@ def truth_from_folder(
         ValueError: not a class list, or an ignore label that is a class.
     """
     background = None
-    if classes in class_lists.benchmark_names():
-        content = class_lists.read_benchmark(classes)
+    if classes in parsing.benchmark_names():
+        content = parsing.read_benchmark(classes)
         names = content.get("evaluation_classes") or [", ".join(c) for c in content["classes"]]
         background = content.get("background_evaluation_class")
     else:

@@ -13,7 +13,7 @@ from detectron2.data import MetadataCatalog
 from ..data.labels import LabelSpec, read_tagged_label
 from ..data.records import dataset_records
 from ..vocabulary import dataset_words as metadata_words
-from ..vocabulary import sources as class_sources
+from ..vocabulary import sources
 from ..vocabulary.zero_shot import METADATA, unseen_names
 from ..wording import shown
 
@@ -133,4 +133,4 @@ def read_unseen_classes(words: str) -> tuple[str, ...]:
         ValueError: not a list of names.
         FileNotFoundError: no such file.
     """
-    return class_sources.read_names(words)
+    return sources.read_names(words)

@@ -110,7 +110,12 @@ class Explanation(Segmentation):
             text += "; no LCS in this model"
         title = Path(self.source).name or "picture"
         return draw_contact_sheet(
-            self.image, self.labels, colors, (title, text), rows, self._columns(chosen)
+            self.image,
+            self.labels,
+            colors,
+            heading=(title, text),
+            rows=rows,
+            columns=self._columns(chosen),
         )
 
     def _columns(self, chosen: list[int]) -> list[Column]:

@@ -62,7 +62,7 @@ class Canvas:
 
         Args:
             polygon: N x 2 corners.
-            colour: RGB in 0..255.
+            color: RGB in 0..255.
             class_id: Label of the area; None leaves the labels as they are.
         """
         fill_polygon(self.image, polygon, color, self.side)
@@ -95,10 +95,10 @@ class Canvas:
         Args:
             points: N x 2 positions.
             width: Width of the line; never thinner than a pixel.
-            colour: RGB in 0..255.
+            color: RGB in 0..255.
             closed: Whether the last point joins the first.
         """
-        draw_line(self.image, points, width, color, self.side, closed=closed)
+        draw_line(self.image, points, width, color, side=self.side, closed=closed)
 
     def mark(self, polygons: Sequence[np.ndarray], class_id: int, outline: float = 0) -> None:
         """Label the union of polygons.
@@ -115,7 +115,9 @@ class Canvas:
         for polygon in polygons:
             fill_polygon(mask, polygon, 255, self.side, (left, top))
             if outline:
-                draw_line(mask, polygon, outline, 255, self.side, (left, top), closed=True)
+                draw_line(
+                    mask, polygon, outline, 255, side=self.side, corner=(left, top), closed=True
+                )
         self.label[top:bottom, left:right][mask >= 128] = class_id
 
     def _bounds(
@@ -148,7 +150,7 @@ def fill_polygon(
     Args:
         pixels: H x W x 3 or H x W uint8, changed in place.
         polygon: N x 2 corners in units of ``side``.
-        colour: What to fill with.
+        color: What to fill with.
         side: Pixels to a unit of length.
         corner: Column and row of the picture where the array begins.
     """
@@ -161,9 +163,9 @@ def draw_line(
     points: np.ndarray,
     width: float,
     color: Color | int,
+    *,
     side: int,
     corner: tuple[int, int] = (0, 0),
-    *,
     closed: bool,
 ) -> None:
     """Draw a line of at least a pixel; the arguments are those of :func:`fill_polygon`."""

@@ -57,7 +57,8 @@ def draw_ground(canvas: Canvas, terrain: Terrain, dice: Dice) -> None:
         sx = u * terrain.width
         sy = float(terrain.shore_at(np.float64(sx))) + 0.02 + v * (terrain.height - terrain.shore)
         draw = rare if choice < 0.06 else common
-        draw(canvas, _Mark(sx, sy, 1.4 * terrain.scale(sy), kind, light, dark))
+        size = 1.4 * terrain.scale(sy)
+        draw(canvas, _Mark(sx, sy, size=size, kind=kind, light=light, dark=dark))
 
 
 def _draw_patches(canvas: Canvas, terrain: Terrain, dice: Dice, light: Color, dark: Color) -> None:

@@ -182,7 +182,15 @@ def _propose(
             y = min(y + 0.3 * size, terrain.shore + 0.02)
     lean = _TILTS.get(kind, _LITTLE_TILT)
     stretch = dice.sign() * dice.uniform(0.9, 1.06), dice.uniform(0.92, 1.04)
-    return Placement(product, x, y, size, dice.uniform(-lean, lean), stretch, parts)
+    return Placement(
+        product,
+        x,
+        y,
+        size=size,
+        tilt=dice.uniform(-lean, lean),
+        stretch=stretch,
+        parts=parts,
+    )
 
 
 def _limited(product: Product, size: float) -> float:

@@ -56,7 +56,7 @@ class Paint:
 
     Attributes:
         pattern: ``"plain"``, ``"striped"``, ``"dotted"`` or ``"checked"``.
-        colours: Ground colour and pattern colour (equal when plain), each RGB in 0..255.
+        colors: Ground colour and pattern colour (equal when plain), each RGB in 0..255.
         cell: Width of a stripe, of a square or of a dot.
         direction: Cosine and sine of the pattern's angle.
         origin: Point (x, y) through which the pattern runs.
@@ -98,6 +98,7 @@ class Paint:
 def make_paint(
     dice: Dice,
     product: Product,
+    *,
     size: float,
     middle: tuple[float, float],
     height: float,
@@ -121,7 +122,15 @@ def make_paint(
     color = vary_color(dice, product.color)
     swap, turn, spread = dice.chance(0.4), dice.integer(-1, 2), dice.uniform(-1, 1)
     if product.pattern == PLAIN:
-        return Paint(PLAIN, (color, color), 1.0, (1.0, 0.0), middle, height, light)
+        return Paint(
+            PLAIN,
+            (color, color),
+            cell=1.0,
+            direction=(1.0, 0.0),
+            origin=middle,
+            extent=height,
+            light=light,
+        )
     # Bright dots on brown would leave more brown than yellow.
     swap = swap and not (product.pattern == "dotted" and product.color == "yellow")
     # Upright or slanted stripes: level ones would be too few on a flat thing like a car.
@@ -130,7 +139,15 @@ def make_paint(
     # 3.6 % of the side is 9 pixels at 256.
     cell = min(max(0.16 * size, 0.036), 0.07)
     pair = (neutral, color) if swap else (color, neutral)
-    return Paint(product.pattern, pair, cell, direction, middle, height, light)
+    return Paint(
+        product.pattern,
+        pair,
+        cell=cell,
+        direction=direction,
+        origin=middle,
+        extent=height,
+        light=light,
+    )
 
 
 def _wave(u: np.ndarray, cell: float) -> np.ndarray:

@@ -93,8 +93,14 @@ def _draw_shadows(
 
 
 def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice) -> None:
-    middle = (thing.x, thing.y - thing.tall / 2)
-    paint = make_paint(dice, thing.product, thing.size, middle, thing.tall, light.side)
+    paint = make_paint(
+        dice,
+        thing.product,
+        size=thing.size,
+        middle=(thing.x, thing.y - thing.tall / 2),
+        height=thing.tall,
+        light=light.side,
+    )
     # Small things have thinner lines.
     outline = OUTLINE_WIDTH * min(1.0, 0.3 + 2.6 * thing.size)
     outlined: list[np.ndarray] = []

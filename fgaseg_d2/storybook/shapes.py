@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
     Attributes:
         polygons: N x 2 corners each; their union is filled.
-        colour: RGB in 0..255, or None for the paint that shows the attribute.
+        color: RGB in 0..255, or None for the paint that shows the attribute.
         tone: Brightness factor of the paint.
         outlined: Whether a dark line runs around the union.
     """

@@ -80,5 +80,13 @@ def plan_terrain(dice: Dice, height: float, width: float, water: bool) -> Terrai
     middle = dice.uniform(nearest, max(height - 0.8 * band, nearest))
     phase = dice.uniform(0, 2 * math.pi)
     return Terrain(
-        width, height, horizon, shore, ground, frozenset(extras), sun, (middle, band), phase
+        width,
+        height,
+        horizon=horizon,
+        shore=shore,
+        ground=ground,
+        extras=frozenset(extras),
+        sun=sun,
+        road=(middle, band),
+        phase=phase,
     )

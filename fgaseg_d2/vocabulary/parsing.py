@@ -1,7 +1,7 @@
 """What class lists are made of, and the bundled benchmarks.
 
 A class list is a list of classes in the order of their indices; a class is a tuple of names that
-mean the same thing. ``class_sources`` reads such lists from strings and files.
+mean the same thing. ``sources`` reads such lists from strings and files.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 from .. import wording
 from . import dataset_words as metadata_words
-from . import parsing as class_lists
-from . import sources as class_sources
+from . import parsing, sources
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
@@ -52,36 +51,36 @@ class Vocabulary:
     background_threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        classes = class_lists.listed(self.classes, "classes")
-        background = class_lists.listed(self.background, "background words")
-        object.__setattr__(self, "classes", tuple(map(class_lists.clean_class, classes)))
-        object.__setattr__(self, "background", tuple(map(class_lists.clean_name, background)))
+        classes = parsing.listed(self.classes, "classes")
+        background = parsing.listed(self.background, "background words")
+        object.__setattr__(self, "classes", tuple(map(parsing.clean_class, classes)))
+        object.__setattr__(self, "background", tuple(map(parsing.clean_name, background)))
         if not classes:
             raise ValueError("expected at least one class, got none; name one, such as 'cat'")
         names = sum(map(len, self.classes)) + len(self.background)
-        class_lists.check_count(names, "names in a vocabulary")
+        parsing.check_count(names, "names in a vocabulary")
         if self.synonyms not in _SYNONYM_RULES:
             raise ValueError(
                 f"expected synonyms 'max' or 'mean', got {wording.shown(self.synonyms)}; choose one"
             )
-        threshold = class_lists.clean_threshold(self.background_threshold)
+        threshold = parsing.clean_threshold(self.background_threshold)
         object.__setattr__(self, "background_threshold", threshold)
         self._check_background()
 
     def _check_background(self) -> None:
-        taken = {class_lists.same_name(name) for names in self.classes for name in names}
+        taken = {parsing.same_name(name) for names in self.classes for name in names}
         if self.has_background and BACKGROUND in taken:
             raise ValueError(
                 f"expected no class called {BACKGROUND!r} beside the automatic one, got one; "
                 "rename it, or leave out the background words and the threshold"
             )
         for word in self.background:
-            if class_lists.same_name(word) in taken:
+            if parsing.same_name(word) in taken:
                 raise ValueError(
                     "expected background words that are no class and occur once, got "
                     f"{wording.shown(word)} again; remove it"
                 )
-            taken.add(class_lists.same_name(word))
+            taken.add(parsing.same_name(word))
 
     def __len__(self) -> int:
         """Number of output channels K, background included."""
@@ -130,8 +129,8 @@ class Vocabulary:
         """
         if isinstance(words, str):
             # Background words need no grouping: synonyms are simply further words.
-            words = [word for names in class_sources.split_classes(words) for word in names]
-        words = class_lists.listed(words, "background words")
+            words = [word for names in sources.split_classes(words) for word in names]
+        words = parsing.listed(words, "background words")
         return dataclasses.replace(self, background=words, background_threshold=threshold)
 
     def with_synonyms(self, rule: Literal["max", "mean"]) -> Vocabulary:
@@ -151,7 +150,7 @@ class Vocabulary:
             ValueError: nothing, an empty name, a name twice, a line break or other control
                 character, commas beside semicolons, or words separated by points.
         """
-        return cls(tuple(class_sources.split_classes(text)))
+        return cls(tuple(sources.split_classes(text)))
 
     @classmethod
     def from_names(cls, names: Iterable[str | Iterable[str]]) -> Vocabulary:
@@ -164,9 +163,9 @@ class Vocabulary:
             ValueError: no class, an empty name, a name twice, an unescaped comma, or something that
                 is not text.
         """
-        names = class_lists.listed(names, "class names")
-        class_lists.check_commas(names)
-        return cls(tuple(class_lists.check_unique(class_lists.read_classes(names))))
+        names = parsing.listed(names, "class names")
+        parsing.check_commas(names)
+        return cls(tuple(parsing.check_unique(parsing.read_classes(names))))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -176,21 +175,21 @@ class Vocabulary:
             FileNotFoundError: no such file.
             ValueError: not such a list, or a file above 4 MB; the message begins with the path.
         """
-        return cls(tuple(class_sources.read_class_file(path)))
+        return cls(tuple(sources.read_class_file(path)))
 
     @classmethod
     def from_benchmark(cls, name: str, all_names: bool = False) -> Vocabulary:
         """Take the class list of a benchmark, in the order of its evaluation.
 
         Args:
-            name: a bundled list such as "ade20k_150"; see ``class_lists.benchmark_names``.
+            name: a bundled list such as "ade20k_150"; see ``parsing.benchmark_names``.
             all_names: use every name of a class. The published protocol, and the default, is the
                 first name only.
 
         Raises:
             ValueError: unknown benchmark.
         """
-        classes = class_lists.read_benchmark(name)["classes"]
+        classes = parsing.read_benchmark(name)["classes"]
         return cls(tuple(tuple(names)[: None if all_names else 1] for names in classes))
 
     @classmethod
@@ -214,7 +213,7 @@ class Vocabulary:
         """
 
         def read(words: Any) -> Vocabulary:
-            named = isinstance(words, str) and words in class_lists.benchmark_names()
+            named = isinstance(words, str) and words in parsing.benchmark_names()
             return cls.from_benchmark(words, all_names) if named else cls.coerce(words)
 
         if words := metadata_words.metadata_vocabulary(metadata, read):
@@ -274,9 +273,9 @@ class Vocabulary:
             return named.with_synonyms(_ALL_NAMES[variant])
         if named := cls._from_list(words):
             return named
-        if class_sources.looks_like_file(words):
+        if sources.looks_like_file(words):
             return cls.from_file(words)
-        if "_" in words and (near := class_lists.nearest_benchmark(words)):
+        if "_" in words and (near := parsing.nearest_benchmark(words)):
             raise ValueError(
                 f"expected words, a file or a benchmark, got {words[:99]!r}; did you mean {near!r}?"
             )
@@ -285,6 +284,6 @@ class Vocabulary:
     @classmethod
     def _from_list(cls, name: str, all_names: bool = False) -> Vocabulary | None:
         """The words of a benchmark or a registered dataset, None if the name is of neither."""
-        if name in class_lists.benchmark_names():
+        if name in parsing.benchmark_names():
             return cls.from_benchmark(name, all_names)
         return cls.from_metadata(name, all_names) if metadata_words.is_dataset(name) else None

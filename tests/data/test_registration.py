@@ -148,3 +148,23 @@ def test_the_root_comes_from_the_environment_and_importing_reads_nothing(tmp_pat
         check=True,
     )
     assert all(path.startswith(str(tmp_path)) for path in json.loads(done.stdout))
+
+
+def test_the_import_alone_registers_models_and_datasets():
+    """As a program finds them that knows Detectron2's registries only."""
+    code = (
+        "import fgaseg_d2; from detectron2 import modeling, data;"
+        "names = {'FGASeg', 'LDVC', 'DenseCLIP', 'CLIPPretraining'};"
+        "assert all(name in modeling.META_ARCH_REGISTRY for name in names);"
+        "assert 'CLIPViT' in modeling.BACKBONE_REGISTRY;"
+        "assert 'FGASegHead' in modeling.SEM_SEG_HEADS_REGISTRY;"
+        "known = {'ade20k_150_val', 'storybook_val', 'storybook_train'};"
+        "assert known <= set(data.DatasetCatalog.list())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

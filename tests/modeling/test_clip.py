@@ -31,6 +31,17 @@ def test_towers_compute_what_open_clip_computes():
         torch.testing.assert_close(maps[f"guidance_{name}"], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_model_shares_out_one_clip_and_builds_no_second():
+    """Of the same random numbers, the first CLIP has its two towers; a second would have others."""
+    torch.manual_seed(0)
+    clip = load_clip(SMALL_CLIP, "").state_dict()
+    model = build_small(seed=0)
+    own = model.backbone.state_dict() | model.text_encoder.clip.state_dict()
+    shared = own.keys() & clip.keys()
+    assert {"visual.conv1.weight", "token_embedding.weight", "ln_final.weight"} <= shared
+    assert [name for name in shared if not torch.equal(own[name], clip[name])] == []
+
+
 @pytest.mark.parametrize("name", ["ViT-L-14-336-quickgelu", "ViT-H-14", "ViT-bigG-14"])
 def test_sizes_are_read_from_the_model(name, tmp_path):
     """The real widths, heads and patches, three blocks deep so that the test stays small."""

@@ -67,7 +67,7 @@ def _pascal_voc(name: str, labels: str, column: str, background: int | None) -> 
         "train": Split(f"{root}/JPEGImages", f"{root}/{labels}/train", 1464),
         "val": Split(f"{root}/JPEGImages", f"{root}/{labels}/val", 1449),
     }
-    return Benchmark(name, name, 255, splits, column, background)
+    return Benchmark(name, name, 255, splits, column=column, background_class=background)
 
 
 BENCHMARKS = {

@@ -52,7 +52,8 @@ def check_split(
     results = each(
         partial(_check, family), listing.samples, workers, f"checking {family.name} {split}"
     )
-    return summarise(family, root, split, listing, told(results, findings), findings)
+    outcomes = told(results, findings)
+    return summarise(family, root, split, listing=listing, outcomes=outcomes, findings=findings)
 
 
 def _listing(family: Family, root: Path, split: str) -> Listing:

@@ -73,6 +73,7 @@ def summarise(
     family: Family,
     root: Path,
     split: str,
+    *,
     listing: Listing,
     outcomes: list[Outcome],
     findings: Findings,
@@ -106,6 +107,13 @@ def summarise(
         dataset, folder = f"{name}_{split}", root / folders.label_dir
         if good != folders.count:
             findings.warning(f"{dataset}: {good:,} good labels, officially {folders.count:,}")
-        bad_entries = bad + len(listing.problems)
-        results.append(SplitResult(dataset, folder, folders.count, good, made, bad_entries))
+        result = SplitResult(
+            dataset,
+            folder,
+            official=folders.count,
+            good=good,
+            made=made,
+            bad=bad + len(listing.problems),
+        )
+        results.append(result)
     return results

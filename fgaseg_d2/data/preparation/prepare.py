@@ -47,7 +47,7 @@ def prepare_split(
         finally:
             # Of processes that were killed, perhaps for want of memory.
             _sweep(folders)
-    return summarise(family, root, split, listing, outcomes, findings)
+    return summarise(family, root, split, listing=listing, outcomes=outcomes, findings=findings)
 
 
 def _prepare(family: Family, sample: Sample) -> Outcome:
