@@ -43,8 +43,8 @@ class _CocoWriter(Writer):
         info, categories = json.dumps(INFO), json.dumps(self.categories(), ensure_ascii=False)
         begin = f'{{"info": {info},\n"licenses": [],\n"categories": {categories},\n"images": [\n'
         between = '\n],\n"annotations": [\n'
-        path = self.folder / self.file
-        write_parts(path, begin, self.images, between, self.annotations, "\n]}\n")
+        parts = (begin, self.images, between, self.annotations, "\n]}\n")
+        write_parts(self.folder / self.file, *parts)
         self.images.close()
         self.annotations.close()
 

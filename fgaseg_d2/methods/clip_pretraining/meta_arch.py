@@ -145,7 +145,7 @@ class CLIPPretraining(OpenVocabSegmentor):
 
 def laid_out(pictures: Tensor, side: int) -> Tensor:
     """Lay pictures beside and below each other: B x C x h x w -> B/s^2 x C x s h x s w."""
-    pictures = pictures.unflatten(0, (-1, side, side)).permute(0, 3, 1, 4, 2, 5)
+    pictures = pictures.unflatten(0, (-1, side, side)).permute((0, 3, 1, 4, 2, 5))
     return pictures.flatten(4).flatten(2, 3)
 
 
@@ -153,7 +153,7 @@ def taken_apart(mosaics: Tensor, side: int) -> Tensor:
     """The inverse of `laid_out`: B/s^2 x C x s h x s w -> B x C x h x w."""
     height, width = (length // side for length in mosaics.shape[2:])
     parts = mosaics.unflatten(3, (side, width)).unflatten(2, (side, height))
-    return parts.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+    return parts.permute((0, 2, 4, 1, 3, 5)).flatten(0, 2)
 
 
 def describe(label: Tensor, class_names: Sequence[str], ignore_value: int) -> str:
