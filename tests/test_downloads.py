@@ -1,5 +1,6 @@
 """Checkpoints from web addresses: where they are kept, and what servers and connections do."""
 
+import logging
 import os
 import resource
 from email.utils import formatdate
@@ -257,6 +258,9 @@ def test_a_file_in_place_of_the_folder_is_one_line(web, cache):
 
 def test_a_bar_is_drawn_on_a_terminal_only(web, monkeypatch, capsys):
     _, address, folder = web
+    # A test before may have left one that writes to what was standard error then.
+    for name in ("", "fgaseg_d2"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
     for name in ("one", "two"):
         (folder / name).write_bytes(DATA)
     fetch_checkpoint(f"{address}/one")
