@@ -6,13 +6,10 @@ from __future__ import annotations
 import argparse
 import errno
 import io
-import logging
 import os
-import socket
 import sys
 import tempfile
 import traceback
-import urllib.request
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +21,6 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
 from command_line import Parser, let_threads_sleep, path  # noqa: E402 (beside the programs of tools/)
 
 if TYPE_CHECKING:
-    from detectron2.config import CfgNode
-
     from fgaseg_d2.predict.predictor import OpenVocabPredictor
     from fgaseg_d2.vocabulary import Vocabulary
 
@@ -110,6 +105,13 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"words on a sheet, those with most pixels (default {_EXPLAIN_WORDS})",
     )
     out.add_argument(
+        "--explain-point",
+        type=_pixel,
+        metavar="X,Y",
+        help="the pixel whose routes are drawn, for a method that has routes, such as LDVC: the "
+        "parts of the picture that its layers look at from there (default: the picture's middle)",
+    )
+    out.add_argument(
         "--batch-size", type=_positive, default=1, metavar="N", help="pictures at once (default 1)"
     )
     out.add_argument(
@@ -124,10 +126,21 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _pixel(text: str) -> tuple[int, int]:
+    column, _, row = text.partition(",")
+    if not (column.isdecimal() and row.isdecimal()) or max(len(column), len(row)) > 9:
+        raise argparse.ArgumentTypeError(
+            f"expected a column and a row from 0, such as 320,200, got {text!r}"
+        )
+    return int(column), int(row)
+
+
 def _check_explain(args: argparse.Namespace, sources: list[media.Source]) -> None:
     """Sheets are drawn of pictures."""
-    if args.explain_words is not None and not args.explain:
-        raise _StopError("expected --explain with --explain-words; give both or neither", 2)
+    for option in ("explain_words", "explain_point"):
+        if getattr(args, option) is not None and not args.explain:
+            flag = f"--{option.replace('_', '-')}"
+            raise _StopError(f"expected --explain with {flag}; give both or neither", 2)
     videos = [source for source in sources if source.is_video]
     if args.explain and videos:
         what = "--webcam" if videos[0].is_camera else f"the video {str(videos[0].path)!r}"
@@ -152,46 +165,11 @@ def _check_output(folder: Path) -> None:
         ) from error
 
 
-def _make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
-    """Build the model; without network it gets random weights, with a loud word about it."""
-    from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
-    from fgaseg_d2.predict.predictor import OpenVocabPredictor
-
-    pretrained = cfg.MODEL.CLIP.PRETRAINED
-    if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
-        messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
-        _fail_fast_without_network()
-    try:
-        return OpenVocabPredictor(cfg)
-    except PretrainedWeightsError as error:
-        # A file of one's own that cannot be read is an error; only a download may fail.
-        if os.path.isfile(pretrained):
-            raise
-        messages.complain(f"warning: {' '.join(str(error).split())}")
-        messages.complain(
-            "warning: going on with RANDOM WEIGHTS, only to show that everything runs: what the "
-            "model finds means NOTHING. Give --weights with a trained checkpoint."
-        )
-    return OpenVocabPredictor(cfg, opts=("MODEL.CLIP.PRETRAINED", ""))
-
-
-def _fail_fast_without_network() -> None:
-    """Spare the downloader's many attempts, and its words about each, where no name resolves."""
-    from huggingface_hub import constants
-
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    if urllib.request.getproxies():
-        return
-    try:
-        socket.getaddrinfo("huggingface.co", 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-
-
 def _prepare(
     args: argparse.Namespace, sources: list[media.Source]
 ) -> tuple[OpenVocabPredictor, Vocabulary]:
     """Check the words and look at pictures, then build the model, which takes longer."""
+    import building
     import first_looks
 
     from fgaseg_d2.config.effects import PREDICTION
@@ -206,7 +184,13 @@ def _prepare(
     given = None if args.vocab is None else Vocabulary.coerce(args.vocab, **options)
     cfg = load_config(args.config_file, args.opts, args.weights, args.device, PREDICTION)
     first_looks.look_at_pictures(sources, cfg.MODEL.WEIGHTS)
-    predictor = _make_predictor(cfg)
+    predictor = building.make_predictor(cfg)
+    if args.explain_point and not predictor.model.has_routes:
+        raise ValueError(
+            "expected a model with routes for --explain-point, such as LDVC with "
+            f"MODEL.LDVC.CONSENSUS route, got {type(predictor.model).__name__} without; leave "
+            "the point out or take another --config-file"
+        )
     if given is not None:
         return predictor, given
     if predictor.default_vocabulary is None:
@@ -243,9 +227,14 @@ def _run(args: argparse.Namespace) -> int:
     origin = "" if args.vocab else f", the own words of {args.config_file}"
     names = ", ".join(vocabulary.class_names[:12]) + (", ..." if len(vocabulary) > 12 else "")
     messages.say(f"looking for {len(vocabulary)} classes{origin}: {names}")
-    explain_words = (args.explain_words or _EXPLAIN_WORDS) if args.explain else 0
+    sheets = runner.Sheets(args.explain_words or _EXPLAIN_WORDS, args.explain_point)
     run = runner.Runner(
-        predictor, vocabulary, args.output, args.batch_size, args.max_frames, explain_words
+        predictor,
+        vocabulary,
+        args.output,
+        batch_size=args.batch_size,
+        max_frames=args.max_frames,
+        sheets=sheets if args.explain else None,
     )
     try:
         run.pictures([source for source in sources if not source.is_video])

@@ -21,6 +21,7 @@ from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
 from fgaseg_d2.io.file_errors import ReadError, WriteError
 from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
 from fgaseg_d2.predict.explanation import Explanation
+from fgaseg_d2.predict.point_routes import check_point
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from fgaseg_d2.predict.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
@@ -37,6 +38,19 @@ class ResultsError(Exception):
     """Results cannot be written, so nothing more is worth computing."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Sheets:
+    """What the contact sheets of explanations show.
+
+    Args:
+        words: at most.
+        point: column and row of the pixel whose routes are drawn; None for a picture's middle.
+    """
+
+    words: int
+    point: tuple[int, int] | None
+
+
 class Runner:
     """Segments sources one after the other and keeps count.
 
@@ -46,7 +60,7 @@ class Runner:
         output: folder of the results.
         batch_size: pictures or frames in one pass.
         max_frames: of a video; None for all.
-        explain_words: words on the contact sheet of each picture; 0 for no sheets.
+        sheets: what the contact sheet of each picture shows; None for no sheets.
     """
 
     def __init__(
@@ -54,13 +68,14 @@ class Runner:
         predictor: OpenVocabPredictor,
         vocabulary: Vocabulary,
         output: Path,
+        *,
         batch_size: int,
         max_frames: int | None,
-        explain_words: int,
+        sheets: Sheets | None,
     ) -> None:
         self.predictor, self.vocabulary = predictor, vocabulary
         self.output, self.batch_size, self.max_frames = output, batch_size, max_frames
-        self.explain_words = explain_words
+        self.sheets = sheets
         self.done = self.failed = 0
 
     def pictures(self, sources: list[media.Source]) -> None:
@@ -74,7 +89,10 @@ class Runner:
 
     def _read(self, source: media.Source) -> np.ndarray | None:
         with self._reporting(source):
-            return read_image(source.path)
+            image = read_image(source.path)
+            if self.sheets is not None and self.sheets.point is not None:
+                check_point(self.sheets.point, image.shape[1], image.shape[0])
+            return image
         return None
 
     def _batch(self, batch: list[tuple[media.Source, np.ndarray]]) -> None:
@@ -86,22 +104,26 @@ class Runner:
                 result = _with_source(result, source)
                 paths = result.save(self.output, source.stem, source.overlay_suffix)
                 say(f"{source.path} -> {paths['overlay']}: {_largest(result.shares)}")
-                if isinstance(result, Explanation):
-                    self._save_sheet(result, source)
+                if isinstance(result, Explanation) and self.sheets is not None:
+                    self._save_sheet(result, source, self.sheets)
                 self.done += 1
 
     def _segment(self, images: list[np.ndarray]) -> Sequence[Segmentation]:
-        if self.explain_words:
+        if self.sheets is not None:
             return [self.predictor.explain(image, self.vocabulary) for image in images]
         return self.predictor.batch(images, self.vocabulary)
 
-    def _save_sheet(self, result: Explanation, source: media.Source) -> None:
+    def _save_sheet(self, result: Explanation, source: media.Source, sheets: Sheets) -> None:
         """Write the contact sheet beside the other results."""
         path = source.outputs(self.output)["explain"]
-        write_image(path, result.sheet(self.explain_words))
+        write_image(path, result.sheet(sheets.words, sheets.point))
         total = len(self.vocabulary.class_names)
-        more = f"; --explain-words {total} shows all words" if total > self.explain_words else ""
-        say(f"{source.path} -> {path}: {min(total, self.explain_words)} of {total} words{more}")
+        more = f"; --explain-words {total} shows all words" if total > sheets.words else ""
+        if result.routes:
+            x, y = sheets.point or result.middle
+            more += f"; routes of the point {x},{y}"
+            more += "" if sheets.point else ", --explain-point X,Y chooses another"
+        say(f"{source.path} -> {path}: {min(total, sheets.words)} of {total} words{more}")
 
     def video(self, source: media.Source) -> None:
         """Segment a video or what a camera sees; Ctrl-C ends a camera's video."""

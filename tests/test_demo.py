@@ -11,6 +11,7 @@ from PIL import Image
 import fgaseg_d2
 from tests.demo_tools import (
     RANDOM,
+    ROOT,
     SLOW,
     demo,
     imported,
@@ -141,6 +142,28 @@ def test_explain_draws_a_sheet_beside_the_usual_results(main, tmp_path):
         assert sheet.width > 1000
         assert sheet.height > 2 * 200
         assert len(sheet.convert("RGB").getcolors(2**24)) > 500
+
+
+def test_routes_of_a_point_are_drawn_and_a_picture_without_it_is_named(main, tmp_path):
+    write_picture(tmp_path / "a.png", (60, 40))
+    write_picture(tmp_path / "b.png", (40, 60), 1)
+    files = (tmp_path / "a.png", tmp_path / "b.png")
+    model = ("--config-file", ROOT / "tests/data/small.yaml", "--opts")
+    model += ("MODEL.META_ARCHITECTURE", "LDVC", "MODEL.LDVC.HEADS", 4)
+    model += ("MODEL.CLIP.NAME", ROOT / "tests/data/clip/Small-ViT-8.json")
+    common = ("--vocab", "cat,dog", "--explain", "--output")
+    code, output, _ = main("--input", *files, *common, tmp_path / "middle", *model)
+    assert code == 0
+    assert "a_explain.png: 2 of 2 words; routes of the point 30,20, --explain-point X,Y" in output
+    point = ("--explain-point", "50,3", "--batch-size", 2)
+    code, output, errors = main("--input", *files, *common, tmp_path / "there", *point, *model)
+    assert code == 1
+    assert "routes of the point 50,3\n" in output
+    (line,) = (line for line in errors.splitlines() if line.startswith("error: "))
+    assert "b.png: expected a point inside the picture, x from 0 to 39" in line
+    sheets = [Image.open(tmp_path / folder / "a_explain.png") for folder in ("middle", "there")]
+    assert sheets[0].size == sheets[1].size and sheets[0].tobytes() != sheets[1].tobytes()
+    assert not list((tmp_path / "there").glob("b*"))
 
 
 def test_own_words_of_the_configuration(main, tmp_path):

@@ -46,6 +46,9 @@ def main(monkeypatch, capfd):
         (("--webcam", "--explain"), "expected only pictures with --explain, got --webcam"),
         (("--webcam", "--explain-words", "3"), "expected --explain with --explain-words"),
         (("--input", "a.png", "--explain", "--explain-words", "0"), "a whole number from 1"),
+        (("--webcam", "--explain-point", "3,4"), "expected --explain with --explain-point"),
+        (("--input", "a.png", "--explain", "--explain-point", "3"), "320,200, got '3'"),
+        (("--input", "a.png", "--explain", "--explain-point=-1,2"), "320,200, got '-1,2'"),
     ],
 )
 def test_wrong_command_line_stops_before_the_model(main, tmp_path, monkeypatch, arguments, reason):
@@ -89,6 +92,7 @@ def test_videos_are_not_explained(main, tmp_path, monkeypatch):
         (("--opts", "MODEL.WEIGHT", "a"), "did you mean MODEL.WEIGHTS"),
         (("--opts", "MODEL.WEIGHTS"), "pairs"),
         (("--opts", "DATASETS.TEST", "()", "MODEL.WEIGHTS", ""), "expected --vocab"),
+        (("--explain", "--explain-point", "3,4", *RANDOM), "expected a model with routes"),
     ],
 )
 def test_wrong_words_and_model(main, tmp_path, monkeypatch, arguments, reason):
@@ -131,7 +135,6 @@ def test_traceback_on_demand(main, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("base", [RuntimeError, OSError])
 def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch, base):
-    from fgaseg_d2.modeling.towers import loading
     from fgaseg_d2.predict import predictor
 
     failed = type("PretrainedWeightsError", (base,), {})
@@ -142,9 +145,9 @@ def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch
             raise failed("no\nnetwork")
         return build(cfg)
 
-    monkeypatch.setattr(loading, "PretrainedWeightsError", failed)
+    monkeypatch.setattr("building.PretrainedWeightsError", failed)
     monkeypatch.setattr(predictor, "build_model", build_model)
-    monkeypatch.setattr("demo._fail_fast_without_network", lambda: None)
+    monkeypatch.setattr("building._fail_fast_without_network", lambda: None)
     write_picture(tmp_path / "a.png")
     code, _, errors = main(
         *("--input", tmp_path / "a.png", "--vocab", "cat", "--output", tmp_path / "new", *RANDOM),

@@ -8,20 +8,30 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from .fonts import font_for
-from .legend import INK, PAPER, QUIET, LegendEntry, wrap_text
+from .legend import INK, QUIET, LegendEntry, wrap_text
 from .overlay import draw_overlay
+from .route_panels import PointPanels, draw_routes
+from .sheet_parts import (
+    GAP,
+    MARGIN,
+    SMALL,
+    TEXT,
+    TITLE,
+    blank_strip,
+    fitted,
+    resized,
+    text_height,
+    write_lines,
+)
 
 _SIDE, _MIN_SIDE = 300, 60  # longer side of a map: as a rule, and on a sheet of very many words
 _PIXELS = 3e7  # of a sheet, about, where many words make the maps smaller
 _HEADER = 210  # least width of a column, for its title and colour bar
 _NAMES = 220  # width of the names beside the maps
 _PICTURE = 480  # height of picture and result, at most
-_THINNEST = 24  # shorter side of the maps of a very long picture
-_MARGIN, _GAP = 28, 18
-_TEXT, _SMALL, _TITLE = 19, 15, 26
 _MISSING = (233, 236, 239)
 
 
@@ -55,8 +65,9 @@ def draw_contact_sheet(
     heading: tuple[str, str],
     rows: Sequence[LegendEntry],
     columns: Sequence[Column],
+    routes: PointPanels | None = None,
 ) -> np.ndarray:
-    """Draw picture and result side by side, and below them the rows.
+    """Draw picture and result side by side, and below them the routes of a point and the rows.
 
     The colours (viridis) go from the smallest value of a column to the largest; both stand at its
     colour bar. Maps have the shape of the picture, and are smaller on a sheet of many rows.
@@ -68,13 +79,16 @@ def draw_contact_sheet(
         heading: title, and a line below it.
         rows: name, colour and share of each word, from top to bottom.
         columns: maps of the rows.
+        routes: of a point; None where the model has none.
 
     Returns:
         A picture, uint8, RGB.
     """
     sheet = _Sheet(labels.shape, heading, rows, columns)
-    strips = [sheet.heading(heading), sheet.pictures(image, labels, colors), sheet.titles()]
-    strips += [sheet.row(number) for number in range(len(rows))]
+    strips = [sheet.heading(heading), sheet.pictures(image, labels, colors)]
+    if routes is not None:
+        strips.append(draw_routes(image, routes, sheet.width))
+    strips += [sheet.titles(), *(sheet.row(number) for number in range(len(rows)))]
     return np.vstack([*strips, sheet.bottom()])
 
 
@@ -89,79 +103,81 @@ class _Sheet:
         columns: Sequence[Column],
     ) -> None:
         text = "".join([*heading, *(row.name for row in rows)])
-        self.text, self.small, self.title = (font_for(text, s) for s in (_TEXT, _SMALL, _TITLE))
+        self.text, self.small, self.title = (font_for(text, s) for s in (TEXT, SMALL, TITLE))
         self.shape, self.rows, self.columns = shape, rows, columns
         self.limits = [column.limits for column in columns]
         room = int((_PIXELS / len(rows) / (len(columns) + 1)) ** 0.5)
         side = max(_MIN_SIDE, min(_SIDE, room))
-        self.panel = _fitted(shape, side, side)
-        pitch = max(self.panel[0], _HEADER) + _GAP
-        left = _MARGIN + _NAMES + _GAP
+        self.panel = fitted(shape, side, side)
+        pitch = max(self.panel[0], _HEADER) + GAP
+        left = MARGIN + _NAMES + GAP
         self.lefts = [left + pitch * number for number in range(len(columns))]
-        self.width = left + pitch * len(columns) - _GAP + _MARGIN
+        self.width = left + pitch * len(columns) - GAP + MARGIN
 
     def heading(self, lines: tuple[str, str]) -> np.ndarray:
         """Title and the line below."""
-        room = self.width - 2 * _MARGIN
+        room = self.width - 2 * MARGIN
         titles, notes = wrap_text(lines[0], self.title, room), wrap_text(lines[1], self.text, room)
-        strip = self._strip(_MARGIN + _height(titles, _TITLE) + _height(notes, _TEXT) + _GAP)
+        strip = self._strip(
+            MARGIN + text_height(titles, self.title) + text_height(notes, self.text) + GAP
+        )
         draw = ImageDraw.Draw(strip)
-        top = _write(draw, (_MARGIN, _MARGIN), titles, self.title, size=_TITLE, color=INK)
-        _write(draw, (_MARGIN, top), notes, self.text, size=_TEXT, color=QUIET)
+        top = write_lines(draw, (MARGIN, MARGIN), titles, self.title, INK)
+        write_lines(draw, (MARGIN, top), notes, self.text, QUIET)
         return np.asarray(strip)
 
     def pictures(self, image: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
         """The picture and its result."""
-        size = _fitted(self.shape, (self.width - 2 * _MARGIN - _GAP) // 2, _PICTURE)
-        small = _resized(image, size)
+        size = fitted(self.shape, (self.width - 2 * MARGIN - GAP) // 2, _PICTURE)
+        small = resized(image, size)
         labels = cv2.resize(labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
         names = [""] * len(colors)
         result = draw_overlay(small, labels, names, colors, legend="none")
-        strip = self._strip(size[1] + _GAP)
-        strip.paste(Image.fromarray(small), (_MARGIN, 0))
+        strip = self._strip(size[1] + GAP)
+        strip.paste(Image.fromarray(small), (MARGIN, 0))
         # A small overlay comes enlarged by a whole factor.
-        strip.paste(Image.fromarray(_resized(result, size)), (_MARGIN + size[0] + _GAP, 0))
+        strip.paste(Image.fromarray(resized(result, size)), (MARGIN + size[0] + GAP, 0))
         return np.asarray(strip)
 
     def titles(self) -> np.ndarray:
         """What stands above the columns: title, note and colour bar with its ends' values."""
-        lines = [_height([""], size) for size in (_TEXT, _SMALL, _SMALL)]
-        strip = self._strip(_GAP + sum(lines) + _GAP // 2)
+        lines = [text_height([""], font) for font in (self.text, self.small, self.small)]
+        strip = self._strip(GAP + sum(lines) + GAP // 2)
         draw = ImageDraw.Draw(strip)
         for column, limits, left in zip(self.columns, self.limits, self.lefts, strict=True):
-            top = _write(draw, (left, _GAP), [column.title], self.text, size=_TEXT, color=INK)
-            top = _write(draw, (left, top), [column.note], self.small, size=_SMALL, color=QUIET)
+            top = write_lines(draw, (left, GAP), [column.title], self.text, INK)
+            top = write_lines(draw, (left, top), [column.note], self.small, QUIET)
             if limits is None:
                 continue
             texts = _readable(limits)
             widths = [round(self.small.getlength(text)) for text in texts]
-            bar = (_HEADER - sum(widths) - _GAP, _SMALL)
+            bar = (_HEADER - sum(widths) - GAP, SMALL)
             shades = np.linspace(0, 1, bar[0], dtype=np.float32)
             gradient = Image.fromarray(_colored(np.tile(shades, (bar[1], 1))))
-            middle = top + _SMALL // 2 + 2
+            middle = top + SMALL // 2 + 2
             draw.text((left, middle), texts[0], fill=QUIET, font=self.small, anchor="lm")
-            strip.paste(gradient, (left + widths[0] + _GAP // 2, middle - _SMALL // 2))
+            strip.paste(gradient, (left + widths[0] + GAP // 2, middle - SMALL // 2))
             end = (left + _HEADER, middle)
             draw.text(end, texts[1], fill=QUIET, font=self.small, anchor="rm")
         return np.asarray(strip)
 
     def row(self, number: int) -> np.ndarray:
         """A word with its maps."""
-        entry, indent = self.rows[number], round(1.5 * _TEXT)
+        entry, indent = self.rows[number], round(1.5 * TEXT)
         lines = wrap_text(entry.name, self.text, _NAMES - indent)
-        height = max(self.panel[1], _height(lines, _TEXT) + _height([""], _SMALL))
-        strip = self._strip(height + _GAP)
+        height = max(self.panel[1], text_height(lines, self.text) + text_height([""], self.small))
+        strip = self._strip(height + GAP)
         draw = ImageDraw.Draw(strip)
-        box = (_MARGIN, 3, _MARGIN + _TEXT, 3 + _TEXT)
+        box = (MARGIN, 3, MARGIN + TEXT, 3 + TEXT)
         draw.rounded_rectangle(box, radius=4, fill=tuple(map(int, entry.color)))
-        top = _write(draw, (_MARGIN + indent, 0), lines, self.text, size=_TEXT, color=INK)
+        top = write_lines(draw, (MARGIN + indent, 0), lines, self.text, INK)
         share = entry.percentage if entry.share else "no pixel"
-        _write(draw, (_MARGIN + indent, top), [share], self.small, size=_SMALL, color=QUIET)
+        write_lines(draw, (MARGIN + indent, top), [share], self.small, QUIET)
         for column, limits, left in zip(self.columns, self.limits, self.lefts, strict=True):
             values = column.maps[number]
             if limits is None or isinstance(values, str):
                 reason = str(values)
-                across = max(self.panel[0], round(self.small.getlength(reason)) + _GAP)
+                across = max(self.panel[0], round(self.small.getlength(reason)) + GAP)
                 draw.rectangle((left, 0, left + across - 1, self.panel[1] - 1), fill=_MISSING)
                 middle = (left + across // 2, self.panel[1] // 2)
                 draw.text(middle, reason, fill=QUIET, font=self.small, anchor="mm")
@@ -171,29 +187,17 @@ class _Sheet:
 
     def bottom(self) -> np.ndarray:
         """The margin."""
-        return np.asarray(self._strip(_MARGIN - _GAP))
+        return np.asarray(self._strip(MARGIN - GAP))
 
     def _strip(self, height: int) -> Image.Image:
-        return Image.new("RGB", (self.width, height), PAPER)
-
-
-def _fitted(shape: tuple[int, ...], width: int, height: int) -> tuple[int, int]:
-    """Width and height, even, of a picture of this shape in a box; not thinner than can be seen."""
-    ratio = min(height / shape[0], width / shape[1])
-    across, down = (max(_THINNEST, 2 * round(side * ratio / 2)) for side in shape[::-1])
-    return across, down
-
-
-def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    shrinks = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return blank_strip(self.width, height)
 
 
 def _painted(values: np.ndarray, limits: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
     """A map in colours, at this width and height."""
     there = ~np.isnan(values)
     scaled = (np.where(there, values, limits[0]) - limits[0]) / max(limits[1] - limits[0], 1e-12)
-    colored = _colored(_resized(scaled.astype(np.float32), size))
+    colored = _colored(resized(scaled.astype(np.float32), size))
     there = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     colored[there == 0] = _MISSING
     return colored
@@ -210,24 +214,3 @@ def _readable(limits: tuple[float, float]) -> list[str]:
     span = limits[1] - limits[0]
     decimals = 2 if span <= 0 else min(8, max(0, 2 - round(math.log10(span))))
     return [f"{limit:.{decimals}f}" for limit in limits]
-
-
-def _height(lines: Sequence[str], size: int) -> int:
-    """Of lines of text at this size."""
-    return round(1.35 * size) * len(lines)
-
-
-def _write(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    lines: Sequence[str],
-    font: ImageFont.FreeTypeFont,
-    *,
-    size: int,
-    color: tuple[int, ...],
-) -> int:
-    """Write lines below each other; returns where the next would begin."""
-    for number, line in enumerate(lines):
-        at = (corner[0], corner[1] + _height([""], size) * number)
-        draw.text(at, line, fill=color, font=font)
-    return corner[1] + _height(lines, size)

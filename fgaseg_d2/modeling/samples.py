@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 from torch import Tensor
@@ -30,7 +30,7 @@ class Sample(TypedDict, total=False):
     width: int
     output: str  # "scores" (the default), "canvas" or "labels", see `requested_output`
     scale: float  # a factor on the resolution at which the picture is looked at
-    explain: bool  # add "pseudo_masks" to the result
+    explain: bool  # add "pseudo_masks", "routes" and "views" to the result
 
 
 def configured_words(words: str, datasets: Sequence[str]) -> Any:
@@ -74,3 +74,29 @@ def words_of(item: Sample, default: Vocabulary | None) -> Vocabulary:
             "MODEL.WORDS.VOCABULARY, or name a dataset with stuff_classes in DATASETS."
         )
     return Vocabulary.coerce(words)
+
+
+def alike(
+    inputs: Sequence[Sample], default: Vocabulary | None, alone: bool
+) -> Iterator[tuple[Vocabulary, float, list[int]]]:
+    """Inputs that may share a pass: with the same words, looked at alike.
+
+    Args:
+        inputs: any number.
+        default: words of those that bring none.
+        alone: each goes through by itself, as one to be explained always does.
+
+    Yields:
+        Words, a factor on the resolution, and numbers of inputs.
+
+    Raises:
+        ValueError: see `words_of`.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for index, item in enumerate(inputs):
+        words = words_of(item, default)
+        single = alone or item.get("explain", False)
+        key = (words, item.get("scale", 1.0), index if single else None)
+        groups.setdefault(key, []).append(index)
+    for (words, scale, _), indices in groups.items():
+        yield words, scale, indices

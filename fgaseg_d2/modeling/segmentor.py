@@ -24,10 +24,12 @@ from ..config.renamed_keys import setting
 from ..vocabulary import Vocabulary
 from ..vocabulary.dataset_words import LABELLED
 from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entries
+from .inference.geometry import Size
 from .inference.label_maps import requested_output
-from .inference.protocols import PictureViews, Size, ViewProtocol, make_protocol
+from .inference.protocols import PictureViews, ViewProtocol, make_protocol
 from .precision import amp_dtype, autocast
-from .samples import Sample, configured_unseen, configured_words, words_of
+from .routes import Routes
+from .samples import Sample, alike, configured_unseen, configured_words, words_of
 from .stages import StageRecorder
 from .text.encoder import CLIPTextEncoder
 from .towers import normalisation
@@ -58,11 +60,13 @@ class OpenVocabSegmentor(nn.Module):
             the model drops depends on all of them.
         sample_kinds: what training samples it takes, of `vocabulary.dataset_words.KINDS`.
         needs_weights: without trained weights beyond CLIP's own the results mean nothing.
+        has_routes: its tokens attend to windows of their choice, of which `routes` tells.
     """
 
     joint_views = False
     sample_kinds: tuple[str, ...] = (LABELLED,)
     needs_weights = True
+    has_routes = False
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -149,6 +153,10 @@ class OpenVocabSegmentor(nn.Module):
         """What the stages noted -> the maps that explain a result, each V x T x h x w."""
         return {}
 
+    def routes(self, outputs: Mapping[str, list[Any]]) -> dict[str, Routes]:
+        """What the stages noted -> which windows the windows of tokens attend to, by layer."""
+        return {}
+
     def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by what they belong to: "clip", and "head" for all else."""
         clip = list(self.clip_parameters())
@@ -175,9 +183,9 @@ class OpenVocabSegmentor(nn.Module):
             In training the weighted losses by name. In inference one dict a picture, by "output":
             "scores" (the default) "sem_seg", K x height x width, scores in 0..1 of the vocabulary's
             `class_names` (or what `ranked` makes of them); "canvas" the same at the model's own
-            resolution; "labels" "labels",
-            height x width int32, the best classes, without all scores at that size in memory.
-            Where "explain" is set also "pseudo_masks": T x h x w by name, on the token grid.
+            resolution; "labels" "labels", height x width int32, the best classes, without all
+            scores at that size in memory. Where "explain" is set also "pseudo_masks" (T x h x w by
+            name, on the token grid), "routes" (by layer) and "views" (`PictureViews.boxes`).
 
         Raises:
             ValueError: there is no vocabulary, a training batch with several, or no such output.
@@ -185,7 +193,7 @@ class OpenVocabSegmentor(nn.Module):
         if self.training:
             return self.losses(batched_inputs)
         results: list[dict] = [{}] * len(batched_inputs)
-        for words, scale, indices in self._groups(batched_inputs):
+        for words, scale, indices in alike(batched_inputs, self.test_vocabulary, self.joint_views):
             inputs = [batched_inputs[index] for index in indices]
             if inputs[0].get("explain"):
                 results[indices[0]] = self._explained(inputs[0], words, scale)
@@ -256,17 +264,6 @@ class OpenVocabSegmentor(nn.Module):
         labels = [item["sem_seg"].to(self.device).long() for item in inputs]
         return ImageList.from_tensors(labels, pad_value=ignore_value).tensor
 
-    def _groups(self, inputs: Sequence[Sample]) -> Iterator[tuple[Vocabulary, float, list[int]]]:
-        """Pictures that may share a pass: with the same words, looked at alike."""
-        groups: dict[tuple, list[int]] = {}
-        for index, item in enumerate(inputs):
-            words = words_of(item, self.test_vocabulary)
-            alone = self.joint_views or item.get("explain", False)
-            key = (words, item.get("scale", 1.0), index if alone else None)
-            groups.setdefault(key, []).append(index)
-        for (words, scale, _), indices in groups.items():
-            yield words, scale, indices
-
     def _protocol_for(self, item: Sample, scale: float) -> PictureViews:
         height, width = item["image"].shape[-2:]
         return self.protocol.scaled(scale).for_picture((height, width))
@@ -288,7 +285,11 @@ class OpenVocabSegmentor(nn.Module):
             name: protocol.merge_tokens(maps.float())
             for name, maps in self.pseudo_masks(record.outputs).items()
         }
-        return self._result(item, scores, words) | {"pseudo_masks": masks}
+        return self._result(item, scores, words) | {
+            "pseudo_masks": masks,
+            "routes": self.routes(record.outputs),
+            "views": protocol.boxes(),
+        }
 
     def _result(self, item: Sample, scores: Tensor, words: Vocabulary) -> dict[str, Tensor]:
         """What an input asks for of its scores K x h x w."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,8 +12,12 @@ from torch.nn import functional as F
 
 from ..drawing.contact_sheet import Column, draw_contact_sheet
 from ..drawing.legend import LegendEntry
+from ..drawing.route_panels import PointPanels, RoutePanel
+from ..modeling.inference.geometry import WHOLE, Box
+from ..modeling.routes import Routes
 from ..vocabulary.colors import default_colors
 from ..wording import few, shown
+from .point_routes import Point, PointRoutes, check_point, routes_of_point
 from .segmentation import Segmentation
 
 _REJECTED = 1e-30  # the head gives classes that it drops the logit -100
@@ -36,9 +40,14 @@ class Explanation(Segmentation):
     Args:
         maps: the pseudo-masks that the method has, by name, each T x h x w, float32, NaN for
             entries that the head did not keep.
+        routes: which windows of tokens each window attends to, by layer, in the order of the
+            layers; empty for a method without. :meth:`routes_at` has them in pixels.
+        views: what the views of the routes show, in fractions of the picture's width and height.
     """
 
     maps: Mapping[str, np.ndarray]
+    routes: Mapping[str, Routes] = dataclasses.field(default_factory=dict)
+    views: Sequence[Box] = (WHOLE,)
 
     @property
     def gcs(self) -> np.ndarray | None:
@@ -83,17 +92,46 @@ class Explanation(Segmentation):
         peaks = self.scores.amax((1, 2)).tolist()
         return sorted(range(len(peaks)), key=lambda index: (-self.areas[index], -peaks[index]))
 
-    def sheet(self, words: int = 12) -> np.ndarray:
+    @property
+    def middle(self) -> Point:
+        """The pixel in the middle: column and row."""
+        height, width = self.labels.shape
+        return width // 2, height // 2
+
+    def routes_at(self, x: int, y: int) -> dict[str, PointRoutes]:
+        """Where a pixel looks: its window of tokens and those that this attends to, by layer.
+
+        Where sliding windows overlap, in the one in whose middle the pixel lies most.
+
+        Args:
+            x, y: column and row of the picture, from 0.
+
+        Raises:
+            ValueError: the point is outside the picture, or the model has no routes.
+        """
+        height, width = self.labels.shape
+        if not self.routes:
+            raise ValueError(
+                f"expected a model with routes from a point, got one without for {shown(x)},"
+                f"{shown(y)}; give no point, or take a method that has them, such as LDVC"
+            )
+        check_point((x, y), width, height)
+        return routes_of_point(self.routes, self.views, (x, y), (width, height))
+
+    def sheet(self, words: int = 12, point: Point | None = None) -> np.ndarray:
         """Draw the contact sheet: picture, result, and the maps of the words with most pixels.
+
+        A model with routes has those of a point above the maps.
 
         Args:
             words: rows at most, from 1.
+            point: column and row of the pixel whose routes are drawn; None: :attr:`middle`.
 
         Returns:
             A picture, uint8, RGB.
 
         Raises:
-            ValueError: ``words`` below 1.
+            ValueError: ``words`` below 1, or a point as in :meth:`routes_at`.
         """
         if words < 1:
             raise ValueError(f"expected 1 word or more on a sheet, got {words}; choose such as 12")
@@ -116,6 +154,26 @@ class Explanation(Segmentation):
             heading=(title, text),
             rows=rows,
             columns=self._columns(chosen),
+            routes=self._panels(point),
+        )
+
+    def _panels(self, point: Point | None) -> PointPanels | None:
+        """The routes of a point as a sheet draws them."""
+        if point is None and not self.routes:
+            return None
+        point = self.middle if point is None else point
+        return PointPanels(
+            point,
+            [
+                RoutePanel(
+                    title=name,
+                    note=f"{len(layer.chosen)} of {layer.windows} windows",
+                    window=layer.window,
+                    chosen=layer.chosen,
+                    view=layer.view,
+                )
+                for name, layer in self.routes_at(*point).items()
+            ],
         )
 
     def _columns(self, chosen: list[int]) -> list[Column]:

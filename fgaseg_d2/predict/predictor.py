@@ -122,7 +122,7 @@ class OpenVocabPredictor:
             image, vocabulary: as in a call.
 
         Returns:
-            What a call returns, with the pseudo-masks.
+            What a call returns, with the pseudo-masks, and the routes of a method that has some.
 
         Raises:
             FileNotFoundError, ValueError: as a call.
@@ -133,6 +133,8 @@ class OpenVocabPredictor:
         return Explanation(
             **{name: getattr(segmentation, name) for name in fields},
             maps=maps,
+            routes=output["routes"],
+            views=output["views"],
         )
 
     @property

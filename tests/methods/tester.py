@@ -117,6 +117,9 @@ class SegmentorTester(MethodTester):
         assert len(record.outputs["tower"]) == 1, "one pass, not two"
         torch.testing.assert_close(explained["sem_seg"], self.segment(model, item)[0])
         assert all(len(maps) == 5 for maps in explained["pseudo_masks"].values())
+        assert bool(explained["routes"]) == model.has_routes
+        for layer in explained["routes"].values():
+            assert len(layer.chosen) == len(explained["views"])
 
     def test_what_cannot_be_asked_is_said_in_one_line(self):
         model, item = self.build(), {"image": picture(20, 20)}

@@ -8,12 +8,8 @@ from torch.nn import functional as F
 from fgaseg_d2.modeling.inference import label_maps
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
 from fgaseg_d2.modeling.inference.class_scores import reduce_entries
-from fgaseg_d2.modeling.inference.protocols import (
-    CanvasWindows,
-    Slide,
-    make_protocol,
-    window_offsets,
-)
+from fgaseg_d2.modeling.inference.geometry import window_offsets
+from fgaseg_d2.modeling.inference.protocols import CanvasWindows, Slide, make_protocol
 from tests.conftest import build_small
 
 

@@ -53,6 +53,7 @@ _LINES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
             "--output": _FILES,
             "--explain": ("",),
             "--explain-words": _NUMBERS,
+            "--explain-point": ("3,4", "3,", "-1,2", "1,2,3", "9999,0", *_NUMBERS),
             "--batch-size": _NUMBERS,
             "--max-frames": _NUMBERS,
             "--opts": _OPTS,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ...config.key_names import built_from_keys
 from ...modeling.layers.linear import Linear
+from ...modeling.routes import Routes
 from .decoder import build_layers
 from .route_attention import RouteAttention, SelfAttention
 
@@ -125,3 +126,21 @@ class LDVCHead(nn.Module):
             for name, noted in outputs.items()
             if name.startswith("layer")
         }
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether the tokens attend to each other along routes."""
+        return any(isinstance(layer.consensus, RouteAttention) for layer in self.layers)
+
+    def routes(self, outputs: Mapping[str, list[Any]]) -> dict[str, Routes]:
+        """What was noted of the stages -> the routes of "layer1", ..., of V views."""
+        found = {}
+        for number, layer in enumerate(self.layers, start=1):
+            if isinstance(layer.consensus, RouteAttention):
+                _, _, masks = outputs[f"layer{number}"][0]
+                found[f"layer{number}"] = Routes(
+                    chosen=torch.cat(outputs[f"route{number}"]),
+                    grid=(masks.shape[2], masks.shape[3]),
+                    window=layer.consensus.window,
+                )
+        return found

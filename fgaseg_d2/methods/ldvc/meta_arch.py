@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.losses.labels import sample_classes, seen_classes
+from ...modeling.routes import Routes
 from ...modeling.samples import Sample
 from ...modeling.seen_classes import SeenClasses
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -64,6 +65,7 @@ class LDVC(OpenVocabSegmentor):
     ) -> None:
         super().__init__(**shared)
         self.sem_seg_head, self.criterion = sem_seg_head, criterion
+        self.has_routes = sem_seg_head.has_routes
         blocks, width = self.backbone.token_shape
         self.vision_norm = nn.LayerNorm(width, eps=1e-6)
         self.vision_prompts = None
@@ -138,6 +140,10 @@ class LDVC(OpenVocabSegmentor):
     def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: the masks of each layer, 0..1."""
         return self.sem_seg_head.pseudo_masks(outputs)
+
+    def routes(self, outputs: Mapping[str, list[Any]]) -> dict[str, Routes]:
+        """See `OpenVocabSegmentor`."""
+        return self.sem_seg_head.routes(outputs)
 
     def clip_parameters(self) -> Iterator[nn.Parameter]:
         """See `OpenVocabSegmentor`; learned prompts are not CLIP's."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Size = tuple[int, int]
+from .geometry import WHOLE, Box, Size, scaled, window_offsets
+
 _CLASSES = 64  # resized at a time
 
 
@@ -42,6 +43,9 @@ class PictureViews(Protocol):
 
     def merge_tokens(self, maps: Tensor) -> Tensor:
         """Maps on the views' token grids, V x T x h x w, NaN where there is none -> T x h' x w'."""
+
+    def boxes(self) -> list[Box]:
+        """What each of the V views shows, in fractions of the picture's width and height."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +86,10 @@ class Whole:
     def merge_tokens(self, maps: Tensor) -> Tensor:
         """See `PictureViews`: the only map."""
         return maps[0]
+
+    def boxes(self) -> list[Box]:
+        """See `PictureViews`: all of it."""
+        return [WHOLE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +168,14 @@ class Windows:
             ]
         )
 
+    def boxes(self) -> list[Box]:
+        """See `PictureViews`."""
+        (height, width), (down, across) = self.canvas, self.window
+        return [
+            (left / width, top / height, (left + across) / width, (top + down) / height)
+            for top, left in self.corners()
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class CanvasWindows(Windows):
@@ -186,6 +202,10 @@ class CanvasWindows(Windows):
                 part, self.canvas, mode="bilinear"
             ).squeeze(0)
         return total.div_(2)
+
+    def boxes(self) -> list[Box]:
+        """See `PictureViews`; the last view is the whole picture."""
+        return [*super().boxes(), WHOLE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,14 +237,6 @@ class Slide:
         canvas = scaled(size, ratio)
         window = (min(self.window[0], canvas[0]), min(self.window[1], canvas[1]))
         return Windows(canvas, window, self.stride, self.image_size)
-
-
-def window_offsets(length: int, size: int, stride: int) -> list[int]:
-    """Where windows begin along one axis, in pixels; the last one ends at the edge."""
-    if length <= size:
-        return [0]
-    steps = -(-(length - size) // stride)
-    return [min(step * stride, length - size) for step in range(steps + 1)]
 
 
 def make_protocol(
@@ -268,11 +280,3 @@ def make_protocol(
     if sides is not None:
         return Slide(sides[0], sides[1], window, step, input_size)
     return CanvasWindows((canvas[0], canvas[1]), window, step, input_size)
-
-
-def scaled(size: Size, scale: float, multiple: int = 1, least: Size = (1, 1)) -> Size:
-    """Height and width times a factor, rounded to a multiple, and at least so much."""
-    height, width = (
-        max(least[axis], round(size[axis] * scale / multiple) * multiple) for axis in (0, 1)
-    )
-    return height, width

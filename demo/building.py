@@ -1,0 +1,47 @@
+"""Builds the demo's model, with random weights where CLIP's cannot be had."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import urllib.request
+
+import messages
+from detectron2.config import CfgNode
+
+from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
+from fgaseg_d2.predict.predictor import OpenVocabPredictor
+
+
+def make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
+    """Build the model; without network it gets random weights, with a loud word about it."""
+    pretrained = cfg.MODEL.CLIP.PRETRAINED
+    if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
+        messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
+        _fail_fast_without_network()
+    try:
+        return OpenVocabPredictor(cfg)
+    except PretrainedWeightsError as error:
+        # A file of one's own that cannot be read is an error; only a download may fail.
+        if os.path.isfile(pretrained):
+            raise
+        messages.complain(f"warning: {' '.join(str(error).split())}")
+        messages.complain(
+            "warning: going on with RANDOM WEIGHTS, only to show that everything runs: what the "
+            "model finds means NOTHING. Give --weights with a trained checkpoint."
+        )
+    return OpenVocabPredictor(cfg, opts=("MODEL.CLIP.PRETRAINED", ""))
+
+
+def _fail_fast_without_network() -> None:
+    """Spare the downloader's many attempts, and its words about each, where no name resolves."""
+    from huggingface_hub import constants
+
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    if urllib.request.getproxies():
+        return
+    try:
+        socket.getaddrinfo("huggingface.co", 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
