@@ -6,7 +6,7 @@ ignored, the first and the last class, and pictures of different sizes.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,9 @@ CONTEXT_59 = [
     347, 349, 354, 355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458,
 ]  # fmt: skip
 
+VOC = "VOCdevkit/VOC2012"
 # The splits of VOC lie in one folder.
-FIRST_NUMBER = {"train": 1000, "val": 33}
+FIRST_NUMBER = {"train": 1000, "val": 33, "sbd": 2000}
 
 
 def write(name: str, root: Path, split: str = "val", count: int = 3, seed: int = 0) -> Truth:
@@ -211,9 +212,15 @@ def write_palette_png(path: Path, indices: np.ndarray) -> None:
     image.save(path)
 
 
+def write_ids(path: Path, ids: Iterable[str]) -> None:
+    """A list as VOC and SBD have them: one id a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{stem}\n" for stem in ids), encoding="utf-8")
+
+
 def pascal_voc(root: Path, split: str, count: int, seed: int) -> Truth:
     """Palette PNGs: 0 background, class + 1, and 255 on the borders of objects."""
-    top = root / "VOCdevkit/VOC2012"
+    top = root / VOC
     truth, with_background = {}, {}
     for index in range(count):
         drawn = draw(index, seed, 21, 255)  # 20 is background, as in PAS-20b
@@ -222,13 +229,49 @@ def pascal_voc(root: Path, split: str, count: int, seed: int) -> Truth:
         write_palette_png(top / f"SegmentationClass/{stem}.png", raw)
         write_picture(top / f"JPEGImages/{stem}.jpg", drawn)
         truth[stem], with_background[stem] = np.where(drawn == 20, 255, drawn), drawn
-    lists = top / "ImageSets/Segmentation"
-    lists.mkdir(parents=True, exist_ok=True)
-    (lists / f"{split}.txt").write_text("".join(f"{s}\n" for s in truth), encoding="utf-8")
+    write_ids(top / f"ImageSets/Segmentation/{split}.txt", truth)
     # JPEGImages holds pictures without masks, and there are masks of other lists.
     write_picture(top / "JPEGImages/2012_000001.jpg", np.zeros((20, 30), int))
     write_palette_png(top / "SegmentationClass/2012_000002.png", np.zeros((20, 30)))
     return {f"pascal_voc_20_{split}": truth, f"pascal_voc_20b_{split}": with_background}
+
+
+def write_sbd_mask(path: Path, raw: np.ndarray) -> None:
+    """A MATLAB file as those of SBD's dataset/cls: 0 background and class + 1, no borders."""
+    present = np.setdiff1d(raw, [0]).astype(np.uint8)[:, None]
+    content = {
+        "Boundaries": np.zeros((20, 1), object),
+        "Segmentation": raw.astype(np.uint8),
+        "CategoriesPresent": present,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"GTcls": content}, do_compression=True)
+
+
+def pascal_voc_aug(root: Path, count: int = 3, seed: int = 0) -> Truth:
+    """VOC with its train and val lists, and SBD as mmsegmentation and ZegCLIP unpack it.
+
+    SBD's own lists share a picture with VOC's train and one with its val, with other masks.
+    """
+    own = pascal_voc(root, "train", count, seed)
+    val = pascal_voc(root, "val", 2, seed + 1)
+    truth, with_background = (dict(own[f"pascal_voc_{n}_train"]) for n in ("20", "20b"))
+    dataset = root / "VOCdevkit/VOCaug/dataset"
+    stems = [f"2008_{FIRST_NUMBER['sbd'] + index:06d}" for index in range(count)]
+    for index, stem in enumerate(stems):
+        drawn = draw(index + 7, seed, 21, 20)
+        write_sbd_mask(dataset / f"cls/{stem}.mat", (drawn + 1) % 21)
+        write_picture(root / VOC / f"JPEGImages/{stem}.jpg", drawn)
+        truth[stem], with_background[stem] = np.where(drawn == 20, 255, drawn), drawn
+    shared = [next(iter(own["pascal_voc_20_train"])), next(iter(val["pascal_voc_20_val"]))]
+    for stem in shared:
+        write_sbd_mask(dataset / f"cls/{stem}.mat", np.zeros((5, 5)))
+    write_ids(dataset / "train.txt", [*shared, *stems[1:]])
+    write_ids(dataset / "val.txt", stems[:1])
+    return {
+        "pascal_voc_20_train_aug": truth,
+        "pascal_voc_20b_train_aug": with_background,
+    }
 
 
 BUILDERS: dict[str, Callable[[Path, str, int, int], Truth]] = {

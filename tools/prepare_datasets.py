@@ -53,9 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--splits",
         nargs="+",
-        choices=("train", "val"),
+        choices=("train", "val", "train_aug"),
         default=(),
-        help="(default: val; for coco_stuff both, as far as they are there)",
+        help="(default: val; for coco_stuff train and val, as far as they are there); train_aug, "
+        "of pascal_voc alone, adds SBD's masks to train",
     )
     parser.add_argument(
         "--workers",

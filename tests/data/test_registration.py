@@ -16,7 +16,7 @@ from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.data.labels import LabelSpec, read_label
 from tests.conftest import ROOT
 
-NAMES = [f"{name}_{split}" for name in BENCHMARKS for split in ("train", "val")]
+SPLITS = [(name, split) for name in BENCHMARKS for split in BENCHMARKS[name].splits]
 # Evaluated classes, prompted words, ignore label: facts of the published protocol.
 PROTOCOL = {
     "coco_stuff": (171, 171, 255),
@@ -52,8 +52,14 @@ def prepare(root, name, split, stems, ending=".png"):
         write(root / files.label_dir / f"{stem}{ending}", label)
 
 
-@pytest.mark.parametrize("name", PROTOCOL)
-@pytest.mark.parametrize("split", ["train", "val"])
+def test_splits_are_the_official_ones():
+    names = {f"{name}_{split}" for name, split in SPLITS}
+    plain = {f"{name}_{split}" for name in PROTOCOL for split in ("train", "val")}
+    assert names == plain | {"pascal_voc_20_train_aug", "pascal_voc_20b_train_aug"}
+    assert BENCHMARKS["pascal_voc_20"].splits["train_aug"].count == 1464 + 9118
+
+
+@pytest.mark.parametrize(("name", "split"), SPLITS)
 def test_every_split_is_registered_with_the_protocol(name, split):
     classes, words, ignore = PROTOCOL[name]
     metadata = MetadataCatalog.get(f"{name}_{split}")
@@ -110,14 +116,15 @@ def test_label_files_of_the_peers_are_read_too(root):
     assert record["sem_seg_file_name"].endswith("2008_000002.tif")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_not_there_is_prepared_by_the_command_in_the_message(root, name):
+@pytest.mark.parametrize(("name", "split"), SPLITS)
+def test_what_is_not_there_is_prepared_by_the_command_in_the_message(root, name, split):
     with pytest.raises(FileNotFoundError) as caught:
-        DatasetCatalog.get(name)
-    benchmark = name.rpartition("_")[0]
-    preparation = "pascal_voc" if benchmark.startswith("pascal_voc") else benchmark
+        DatasetCatalog.get(f"{name}_{split}")
+    message = str(caught.value)
+    preparation = "pascal_voc" if name.startswith("pascal_voc") else name
     wanted = f"prepare it with: python tools/prepare_datasets.py {preparation} --root {root}"
-    assert str(caught.value).startswith(f"{name}: ") and str(caught.value).endswith(wanted)
+    wanted += "" if split == "val" else f" --splits {split}"
+    assert message.startswith(f"{name}_{split}: ") and message.endswith(wanted)
 
 
 def test_a_label_without_its_picture_is_named(root):

@@ -140,7 +140,7 @@ _LINES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         ("ade20k_150 --workers 1", "pascal_voc --check --workers 1", "all --workers 1"),
         {
             "--root": _FILES,
-            "--splits": ("train", "val", "test"),
+            "--splits": ("train", "val", "train_aug", "test"),
             "--workers": ("0", "-1", "x"),
             "--check": ("",),
             "--strict": ("",),

@@ -33,7 +33,7 @@ class Benchmark:
         name: of the benchmark.
         vocabulary: the bundled class list that its labels index.
         ignore_label: value of pixels that are not scored.
-        splits: by name, "train" and "val".
+        splits: by name, "train", "val", and "train_aug" where others' masks are added to "train".
         column: its heading in the paper's Table I; "" where the paper has none.
         background_class: every prediction from this index on counts as this class, and the classes
             that are evaluated end with it; None where predictions count as they are.
@@ -64,8 +64,9 @@ def _pascal_context(
 def _pascal_voc(name: str, labels: str, column: str, background: int | None) -> Benchmark:
     root = "VOCdevkit/VOC2012"
     splits = {
-        "train": Split(f"{root}/JPEGImages", f"{root}/{labels}/train", 1464),
-        "val": Split(f"{root}/JPEGImages", f"{root}/{labels}/val", 1449),
+        split: Split(f"{root}/JPEGImages", f"{root}/{labels}/{split}", count)
+        # SBD has masks of 9,118 more pictures that are not in "val".
+        for split, count in (("train", 1464), ("val", 1449), ("train_aug", 10_582))
     }
     return Benchmark(name, name, 255, splits, column=column, background_class=background)
 

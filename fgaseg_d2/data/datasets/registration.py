@@ -67,6 +67,8 @@ def load_benchmark(name: str, split: str, root: str | os.PathLike) -> list[dict]
     """
     files = BENCHMARKS[name].splits[split]
     command = f"python tools/prepare_datasets.py {_preparation(name)} --root {root}"
+    if split != "val":
+        command += f" --splits {split}"
     try:
         records, _ = paired_files(Path(root, files.image_dir), Path(root, files.label_dir))
     except (FileNotFoundError, ValueError) as error:

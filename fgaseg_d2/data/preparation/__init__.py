@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ...parallel import available_processors
+from ..datasets.benchmarks import BENCHMARKS
 from .ade20k_150 import Ade20k150
 from .ade20k_847 import Ade20k847
 from .check import check_split
@@ -56,8 +57,8 @@ def each_split(
         action: :func:`prepare_split` or :func:`check_split`.
         names: keys of FAMILIES.
         root: of the datasets.
-        splits: of "train" and "val"; none takes the usual ones of each, of which only one must be
-            there.
+        splits: of "train", "val" and "train_aug"; none takes the usual ones of each, of which only
+            one must be there.
         workers: number of processes.
         findings: takes everything that is wrong or unusual.
 
@@ -78,6 +79,13 @@ def each_split(
         absent = []
         wanted = splits or family.default_splits
         for split in wanted:
+            known = BENCHMARKS[family.benchmarks[0]].splits
+            if split not in known:
+                findings.problem(
+                    f"{family.name}: expected a split of {', '.join(known)}, got {split}; leave it "
+                    "out, or prepare this dataset by a call of its own"
+                )
+                continue
             try:
                 results += action(family, root, split, workers, findings)
             except RawDataMissingError as error:

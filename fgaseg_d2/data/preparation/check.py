@@ -33,7 +33,7 @@ def check_split(
     Args:
         family: of benchmarks.
         root: of the datasets.
-        split: "train" or "val".
+        split: name of one in BENCHMARKS.
         workers: number of processes.
         findings: takes what is missing, damaged or too much.
 

@@ -83,7 +83,7 @@ def summarise(
     Args:
         family: of benchmarks.
         root: of the datasets.
-        split: "train" or "val".
+        split: name of one in BENCHMARKS.
         listing: the samples of the split.
         outcomes: what became of each.
         findings: takes files that do not belong there, and counts that are not the official ones.

@@ -17,7 +17,7 @@ def pair_folders(
     Args:
         family: makes the samples.
         root: of the datasets.
-        split: "train" or "val".
+        split: name of one in BENCHMARKS.
         raw_folder: with the raw labels.
         picture_folder: with the pictures.
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from .context_json import ContextJson
 from .locating import Part, hint, require
+from .matlab_files import label_map, read_variable
 from .pairing import with_pictures
-from .raw_files import check_not_empty, read_ids
+from .raw_files import read_ids
 from .samples import Family, Listing, Sample
 from .value_table import ValueTable
 
@@ -59,29 +59,8 @@ class PascalContext459(Family):
     def read(self, sample: Sample) -> np.ndarray:
         """Read the LabelMap."""
         path = sample.raw_label
-        check_not_empty(path, "MATLAB file")
-        try:
-            content = scipy.io.loadmat(path, variable_names=[_KEY])
-            names = [name for name, _, _ in scipy.io.whosmat(path)]
-        # A damaged file makes SciPy raise anything from a TypeError to a zlib.error.
-        except Exception as error:
-            raise ValueError(
-                f"{path}: expected a MATLAB file (version 5), got an error ({error}); unpack it "
-                "anew"
-            ) from error
-        if _KEY not in content:
-            raise ValueError(
-                f"{path}: expected a {_KEY}, got {', '.join(names) or 'nothing'}; unpack the "
-                "archive of PASCAL-Context's 459 classes"
-            )
-        label = content[_KEY]
-        if not isinstance(label, np.ndarray) or label.ndim != 2 or label.dtype.kind not in "iu":
-            found = f"{getattr(label, 'dtype', type(label))} of shape {getattr(label, 'shape', ())}"
-            raise ValueError(
-                f"{path}: expected a {_KEY} of whole numbers, height x width, got {found}; unpack "
-                "it anew"
-            )
-        return label
+        content = read_variable(path, _KEY, "the archive of PASCAL-Context's 459 classes")
+        return label_map(content, path, _KEY)
 
 
 def _list_of_ids(root: Path, split: str) -> Path:

@@ -23,7 +23,7 @@ def prepare_split(
     Args:
         family: of benchmarks.
         root: of the datasets.
-        split: "train" or "val".
+        split: name of one in BENCHMARKS.
         workers: number of processes.
         findings: takes what is wrong with single files; the others are prepared all the same.
 

@@ -83,7 +83,7 @@ class Family(ABC):
 
         Args:
             root: of the datasets.
-            split: "train" or "val".
+            split: name of one in BENCHMARKS.
 
         Raises:
             RawDataMissing: nothing of the split is there.

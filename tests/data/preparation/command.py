@@ -65,8 +65,8 @@ def start(*words: object, environ: Mapping[str, str] = {}, **options) -> subproc
 
 def split_of(dataset: str) -> Split:
     """The folders of a registered name."""
-    name, _, split = dataset.rpartition("_")
-    return BENCHMARKS[name].splits[split]
+    (name,) = (name for name in BENCHMARKS if dataset.startswith(f"{name}_"))
+    return BENCHMARKS[name].splits[dataset.removeprefix(f"{name}_")]
 
 
 def label_path(root: Path, dataset: str, stem: str) -> Path:
