@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bad_inputs.case import Case
 from bad_inputs.judging import Outcome, judge_error, judge_message, judge_return
-from bad_inputs.kinds import make_case
+from bad_inputs.kinds import KINDS, make_case
 from bad_inputs.material import Material
 from bad_inputs.workers import Limits, Tried, try_input
 from detectron2.config import CfgNode
@@ -171,11 +171,13 @@ def test_the_same_seed_draws_the_same_inputs(kind, small_material, tmp_path):
     assert first == drawn(5, "again") != drawn(6, "other")
 
 
-def test_bad_inputs_of_every_kind_are_answered():
+@pytest.mark.parametrize("each", [20, pytest.param(80, marks=pytest.mark.slow)])
+def test_bad_inputs_of_every_kind_are_answered(each):
     """The short form of the tool, as a program that loads the libraries once for all inputs."""
+    assert max(map(len, KINDS.values())) <= each, "a recipe is not tried"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "try_bad_inputs.py"), "--inputs", "320"]
-        + ["--seed", "13"],
+        [sys.executable, str(ROOT / "tools" / "try_bad_inputs.py")]
+        + ["--inputs", str(each * len(KINDS)), "--seed", "13"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -185,7 +187,7 @@ def test_bad_inputs_of_every_kind_are_answered():
     assert rows["kind"][:3] == ["inputs", "works", "refused"]
     for kind in program.KINDS:
         inputs, works, refused, *unanswered = map(int, rows[kind])
-        assert inputs == 40 and works + refused == 40 and not any(unanswered), kind
+        assert inputs == works + refused == each and not any(unanswered), kind
         # Neither is all that is drawn refused for one reason, nor is it all sound.
         assert works and refused, kind
     assert "Traceback" not in done.stderr

@@ -118,26 +118,26 @@ def test_help_answers_at_once(tmp_path):
     assert not SLOW & imported(result.stderr)
 
 
-def test_explain_draws_a_sheet_beside_the_usual_results(main, tmp_path):
+def test_explain_draws_a_sheet_beside_the_usual_results(main, monkeypatch, tmp_path):
     write_picture(tmp_path / "a.png")
     write_picture(tmp_path / "b.jpg", (70, 50), 1)
     words = ("--vocab", "red house,tree|pine,blue sky", "--background-threshold", "0.4")
     words += ("--weights", Path(fgaseg_d2.__file__).parent / "weights/storybook_vit8.safetensors")
     pictures = (tmp_path / "a.png", tmp_path / "b.jpg")
     assert main("--input", *pictures, *words, "--output", tmp_path / "usual")[0] == 0
-    explained = demo(
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = main(
         *("--input", "a.png", "b.jpg", *words, "--output", "explained", "--explain"),
         *("--explain-words", 2, "--batch-size", 2),
-        cwd=tmp_path,
     )
-    assert explained.returncode == 0, explained.stderr
+    assert code == 0, errors
     before = {path.name for path in (tmp_path / "usual").iterdir()}
     after = {path.name for path in (tmp_path / "explained").iterdir()}
     assert after == before | {"a_explain.png", "b_explain.png"}
     for name in ("a_labels.png", "b_labels.png", "b_overlay.jpg"):
         same = ((tmp_path / folder / name).read_bytes() for folder in ("usual", "explained"))
         assert next(same) == next(same)
-    assert "explained/a_explain.png: 2 of 4 words; --explain-words 4 shows all" in explained.stdout
+    assert "explained/a_explain.png: 2 of 4 words; --explain-words 4 shows all" in output
     with Image.open(tmp_path / "explained" / "a_explain.png") as sheet:
         assert sheet.width > 1000
         assert sheet.height > 2 * 200

@@ -1,27 +1,21 @@
 """What the demo says to bad input, and what it leaves behind."""
 
-import signal
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.demo_tools import (
-    DEMO,
     RANDOM,
     SLOW,
     demo,
-    environment,
     imported,
     in_process,
     last_line,
     write_picture,
     write_video,
 )
-from tests.processes import PATIENCE, wait_until
+from tests.processes import interrupted_when
 
 
 @pytest.fixture
@@ -221,27 +215,13 @@ def test_pictures_of_several_frames_are_said(main, tmp_path, ending):
     assert f"warning: {path} has 3 {what}, of which only the first is looked at" in errors
 
 
-def test_interruption_leaves_no_half_video(tmp_path):
+def test_interruption_leaves_no_half_video(main, monkeypatch, tmp_path):
     write_video(tmp_path / "long.mp4", frames=5000)
-    process = subprocess.Popen(
-        [sys.executable, str(DEMO), "--input", "long.mp4", "--vocab", "cat,dog", *RANDOM],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background jobs, such as a test run, with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("looking for"):
-            break
+    monkeypatch.chdir(tmp_path)
     output = tmp_path / "output" / "demo"
-    wait_until(lambda: list(output.glob(".partial-*.mp4")) or process.poll() is not None)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
+    with interrupted_when(lambda: list(output.glob(".partial-*.mp4"))):
+        code, _, errors = main("--input", "long.mp4", "--vocab", "cat,dog", *RANDOM)
+    assert code == 130
     assert last_line(errors) == "error: interrupted after 0 of 1"
     assert "Traceback" not in errors
     assert not list(output.iterdir())

@@ -235,27 +235,50 @@ def test_a_checkpoint_for_which_there_is_no_room(place, name):
     assert os.listdir(place) == [name] and (place / name).read_bytes() == before
 
 
-@pytest.mark.parametrize("size", [20_000, 100_000])
-def test_a_training_for_which_there_is_no_room(made, place, size):
+# Trains once for each limit in bytes, in processes that share the imports; the words after the
+# limits are the command line. Each leaves its exit code and standard error in a folder.
+LIMITED = """
+import json, os, resource, sys, train_net
+import fgaseg_d2.engine
+limits, folder, *words = sys.argv[1:]
+for limit in map(int, limits.split(",")):
+    if not os.fork():
+        os.dup2(os.open(f"{folder}/{limit}.err", os.O_WRONLY | os.O_CREAT), 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        sys.exit(train_net.main([*words, "OUTPUT_DIR", f"{folder}/{limit}"]))
+    with open(f"{folder}/{limit}.code", "w") as file:
+        json.dump(os.waitstatus_to_exitcode(os.wait()[1]), file)
+"""
+
+
+@pytest.fixture(scope="module")
+def limited(made):
+    """What trainings did for which there was no room, by the limit in bytes."""
+    with open_folder() as folder:
+        module = made / "module" / "my_dataset.py"
+        subprocess.run(
+            [
+                *(sys.executable, "-c", LIMITED, "20000,100000", str(folder), "--import"),
+                *(str(module), "--config-file", "tests/data/small.yaml", "DATASETS.TRAIN"),
+                *("('outside',)", "DATASETS.TEST", "()", "INPUT.CROP.SIZE", "[64,64]"),
+                *("INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.IMS_PER_BATCH", "2"),
+                *("SOLVER.MAX_ITER", "3", "DATALOADER.NUM_WORKERS", "0"),
+            ],
+            cwd=ROOT,
+            env=environment() | {"CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            check=True,
+        )
+        yield folder
+
+
+@pytest.mark.parametrize("limit", [20_000, 100_000])
+def test_a_training_for_which_there_is_no_room(limited, limit):
     """The log, the metrics and the checkpoint meet the limit, each in a run of its own."""
-    opts = ["SOLVER.MAX_ITER", "3", "DATASETS.TEST", "()"]
-    module = made / "module" / "my_dataset.py"
-    done = subprocess.run(
-        [
-            *(sys.executable, "train_net.py", "--config-file", "tests/data/small.yaml"),
-            *("--import", str(module), "DATASETS.TRAIN", "('outside',)", "INPUT.CROP.SIZE"),
-            *("[64,64]", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.IMS_PER_BATCH", "2"),
-            *("DATALOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(place), *opts),
-        ],
-        cwd=ROOT,
-        env=environment() | {"CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=PATIENCE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-    )
-    check(done.returncode, done.stderr, str(place), "File too large")
+    code = json.loads((limited / f"{limit}.code").read_text())
+    place = limited / str(limit)
+    check(code, (limited / f"{limit}.err").read_text(), str(place), "File too large")
     assert not list(place.glob("*.pth")) and not list(place.glob(".partial-*"))
 
 

@@ -155,7 +155,7 @@ def work(queue):
     threading.Event().wait()
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     queue = context.Queue()
     context.Process(target=work, args=(queue,)).start()
     print(queue.get(), flush=True)

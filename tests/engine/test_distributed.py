@@ -1,9 +1,11 @@
 """Two processes on the CPU train what one process trains, and agree with each other."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch.utils.data
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
+import train_net
 from fgaseg_d2.engine import errors
 from fgaseg_d2.engine.launch import _one_of_several, launch
 from fgaseg_d2.io.file_errors import ReadError, WritePermissionError
@@ -19,20 +22,47 @@ from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
 from tests import datasets
 from tests.conftest import ROOT
 from tests.engine import training
-from tests.processes import PATIENCE, alive, children_of, wait_until
+from tests.engine.test_testing import evaluate_one_of_several
+from tests.processes import PATIENCE, alive, children_of, command_of, wait_until
 
 # Without the T2P branch, whose batch statistics are those of a process's own share.
 OPTS = ("MODEL.FGASEG.LOSS.T2P_WEIGHT", 0.0, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.MAX_ITER", 3)
 OPTS += ("SOLVER.ACCUMULATE_STEPS", 2)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="processes would share the GPUs over NCCL")
-def test_two_processes_equal_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launch(training.train_one_of_several, 2, args=(tmp_path, OPTS))
-    ranks = [torch.load(tmp_path / f"rank{rank}.pth") for rank in (0, 1)]
+class TwoArgumentsError(ValueError):
+    """An error that neither pickle nor torch can make again, of a type that nobody lists."""
+
+    def __init__(self, what, remedy):
+        super().__init__(f"expected {what}; {remedy}")
+
+
+def train_evaluate_and_fail_in_the_second(folder):
+    """Train and evaluate in two processes; then one raises an error, and the other waits for it."""
+    training.train_one_of_several(folder, OPTS)
+    evaluate_one_of_several(folder / "two", datasets.write_blocks(folder / "five", 5))
+    if comm.get_rank() == 1:
+        raise TwoArgumentsError("more", "give more")
+    comm.synchronize()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """Where two processes have left what they made, and how their run ended."""
+    if torch.cuda.is_available():
+        pytest.skip("processes would share the GPUs over NCCL")
+    folder = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as changed, pytest.raises(ProcessRaisedException) as caught:
+        changed.setenv("OMP_NUM_THREADS", "1")
+        launch(train_evaluate_and_fail_in_the_second, 2, args=(folder,))
+    return folder, caught.value
+
+
+def test_two_processes_equal_one(two_processes, tmp_path):
+    folder, _ = two_processes
+    ranks = [torch.load(folder / f"rank{rank}.pth") for rank in (0, 1)]
     training.register_blocks(tmp_path)
-    alone = training.train(training.training_config(tmp_path / "alone", *OPTS))
+    alone = training.train(training.training_config(tmp_path, *OPTS))
     assert torch.equal(ranks[0][0], ranks[1][0]), "initial weights"
     assert torch.equal(ranks[0][1], ranks[1][1]), "trained weights"
     assert ranks[0][2] == pytest.approx(training.losses(alone), abs=1e-4)
@@ -40,6 +70,25 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     # rounding shows where a gradient is next to nothing; nearly all must agree.
     change = (training.parameters(alone) - ranks[0][1]).abs()
     assert (change > 1e-5).float().mean() < 0.01
+
+
+def test_two_processes_evaluate_every_picture_once(two_processes, tmp_path):
+    """Five pictures are shared unequally; the figures are those of one process, exactly."""
+    folder, _ = two_processes
+    evaluate_one_of_several(tmp_path, datasets.write_blocks(folder / "five", 5))
+    one, two = (
+        json.loads((place / "output" / "results.json").read_text())
+        for place in (tmp_path, folder / "two")
+    )
+    assert one == two and one["blocks_a"]["pictures"] == 5
+    kept = folder / "two" / "output" / "inference" / "blocks_a" / "predictions"
+    assert len(list(kept.glob("*.png"))) == 5
+    assert len(json.loads((kept / "predictions.json").read_text())["files"]) == 5
+
+
+def test_what_one_process_says_reaches_the_first(two_processes):
+    _, error = two_processes
+    assert errors.one_line(error) == "expected more; give more"
 
 
 def test_torchrun(tmp_path):
@@ -75,46 +124,42 @@ def test_torchrun(tmp_path):
     assert (tmp_path / "output" / "model_final.pth").is_file()
 
 
+def kill_when_there_is_a_checkpoint(output, number, ranks):
+    """End one of the processes that this one has started; notes them all."""
+    wait_until(lambda: list(output.glob("model_0*.pth")))
+    ranks += [pid for pid in children_of(os.getpid()) if b"spawn_main" in command_of(pid)]
+    os.kill(ranks[number], signal.SIGKILL)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="processes would share the GPUs over NCCL")
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_process_ends_the_run_in_one_line(tmp_path, killed):
+def test_a_killed_process_ends_the_run_in_one_line(tmp_path, monkeypatch, capfd, killed):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(ROOT)
     module, output = datasets.write_module(tmp_path), tmp_path / "output"
-    opts = [
-        *("OUTPUT_DIR", str(output), "DATASETS.TRAIN", "('blocks',)", "DATASETS.TEST", "()"),
-        *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "1000000", "INPUT.CROP.SIZE", "[64, 64]"),
-        *("INPUT.MIN_SIZE_TRAIN", "(64,)", "SEED", "1", "DATALOADER.NUM_WORKERS", "1"),
-        *("SOLVER.CHECKPOINT_PERIOD", "20"),
-    ]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "train_net.py", "--config-file", "tests/data/small.yaml"),
-            *("--import", str(module), "--num-gpus", "2", *opts),
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    ranks = []
+    killer = threading.Thread(
+        target=kill_when_there_is_a_checkpoint, args=(output, killed, ranks), daemon=True
     )
-    try:
-        wait_until(lambda: list(output.glob("model_0*.pth")) or process.poll() is not None)
-        ranks = [pid for pid in children_of(process.pid) if b"spawn_main" in command_of(pid)]
-        os.kill(ranks[killed], signal.SIGKILL)
-        shown, _ = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-    assert process.returncode == 1 and "Traceback" not in shown
+    killer.start()
+    code = train_net.main(
+        [
+            *("--config-file", "tests/data/small.yaml", "--import", str(module), "--num-gpus", "2"),
+            *("OUTPUT_DIR", str(output), "DATASETS.TRAIN", "('blocks',)", "DATASETS.TEST", "()"),
+            *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", "1000000", "SEED", "1"),
+            *("INPUT.CROP.SIZE", "[64, 64]", "INPUT.MIN_SIZE_TRAIN", "(64,)"),
+            *("DATALOADER.NUM_WORKERS", "1", "SOLVER.CHECKPOINT_PERIOD", "1"),
+        ]
+    )
+    shown = "".join(capfd.readouterr())
+    assert code == 1 and "Traceback" not in shown
     assert shown.splitlines()[-1] == (
         f"error: process {killed} terminated with signal SIGKILL, perhaps for want of memory; "
         "--resume continues from the last checkpoint"
     )
     assert sum(line.startswith("error: ") for line in shown.splitlines()) == 1
-    assert not any(alive(pid) for pid in ranks)
-
-
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert len(ranks) == 2 and not any(alive(pid) for pid in ranks)
 
 
 LOST = (
@@ -140,28 +185,6 @@ def test_one_of_several_processes_explains_its_end(monkeypatch, error, message):
     with pytest.raises(OSError) as caught:
         _one_of_several(fail, ())
     assert errors.one_line(caught.value).startswith(message)
-
-
-class TwoArgumentsError(ValueError):
-    """An error that neither pickle nor torch can make again, of a type that nobody lists."""
-
-    def __init__(self, what, remedy):
-        super().__init__(f"expected {what}; {remedy}")
-
-
-def fail_in_the_second():
-    """Raise an error in one of two processes, while the other waits for it."""
-    if comm.get_rank() == 1:
-        raise TwoArgumentsError("more", "give more")
-    comm.synchronize()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="processes would share the GPUs over NCCL")
-def test_what_one_process_says_reaches_the_first(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with pytest.raises(ProcessRaisedException) as caught:
-        launch(fail_in_the_second, 2)
-    assert errors.one_line(caught.value) == "expected more; give more"
 
 
 class Failing(torch.utils.data.Dataset):

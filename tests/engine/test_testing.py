@@ -12,7 +12,6 @@ from PIL import Image
 from torch import nn
 
 from fgaseg_d2.engine import FGASegTrainer, testing
-from fgaseg_d2.engine.launch import launch
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.published import rows_for
 from fgaseg_d2.modeling import stages
@@ -244,29 +243,12 @@ def test_a_real_model_over_several_views(tmp_path, sets):
 
 
 def evaluate_one_of_several(folder, records):
-    """What each process of a distributed evaluation does."""
+    """What each process of a distributed evaluation does; test_distributed.py compares them."""
     with datasets.registered("blocks_a", records):
         cfg = evaluation_config(folder, "DATASETS.TEST", ("blocks_a",))
         cfg.TEST.SAVE_PREDICTIONS = True
         KnowingTrainer.model = Painter(confuses=True)
         testing.evaluate(cfg, KnowingTrainer)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="processes would share the GPUs over NCCL")
-def test_two_processes_evaluate_every_picture_once(tmp_path, monkeypatch):
-    """Five pictures are shared unequally; the figures are those of one process, exactly."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    records = datasets.write_blocks(tmp_path / "pictures", 5)
-    launch(evaluate_one_of_several, 2, args=(tmp_path / "two", records))
-    evaluate_one_of_several(tmp_path / "one", records)
-    one, two = (
-        json.loads((tmp_path / name / "output" / "results.json").read_text())
-        for name in ("one", "two")
-    )
-    assert one == two and one["blocks_a"]["pictures"] == 5
-    kept = tmp_path / "two" / "output" / "inference" / "blocks_a" / "predictions"
-    assert len(list(kept.glob("*.png"))) == 5
-    assert len(json.loads((kept / "predictions.json").read_text())["files"]) == 5
 
 
 @pytest.mark.parametrize("name", ["benchmarks_vitb16", "benchmarks_vitl14"])

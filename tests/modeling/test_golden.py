@@ -7,8 +7,9 @@ from parity.measure import measure
 from tests.conftest import GOLDEN
 
 FILES = sorted(GOLDEN.glob("*.npz"), key=lambda path: ("train" in path.stem, path))
-# 300 words, of which the best of each picture go on; test_head.py asks for that on small maps.
-SLOW = ("vitb16_nofast_cat_t300",)
+# 300 words, of which the best of each picture go on; test_head.py asks for that on small maps. And
+# the sliding window once more, of CAT-Seg, whose single view is compared here as well.
+SLOW = ("vitb16_nofast_cat_t300", "catseg_vitb16_t5_sliding")
 CASES = [
     pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
     for path in FILES

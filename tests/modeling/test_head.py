@@ -103,9 +103,10 @@ def test_keeping_as_many_classes_as_there_are_changes_nothing(small):
     assert model.sem_seg_head(maps, text)["logits"].min() > REJECTED
 
 
-@pytest.mark.parametrize("classes", [1, 5, 300])
-def test_chunks_of_classes_do_not_change_the_logits(monkeypatch, small, classes):
+@pytest.mark.parametrize("classes", [1, 5, 20])
+def test_chunks_of_classes_do_not_change_the_logits(monkeypatch, classes):
     """One class at a time, about three at a time, and, with gradients, all at once."""
+    small = build_small("MODEL.FGASEG.MAX_CLASSES", 16)
     maps, text = features(small, 48, 104, images=2), texts(classes)
     whole = small.sem_seg_head(maps, text)["logits"].detach()
     for budget in (1, 6 * 78 * 32):

@@ -73,12 +73,12 @@ def build_drawn(settings: Settings) -> nn.Module:
     key = (settings.config, repr(sorted(settings.values.items())), settings.is_catseg)
     if key not in _built:
         _built.clear()
-        model = _build(settings)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "drawn.safetensors"
-            write_checkpoint(path, drawn_state(_reference_shapes(model, settings)))
-            FGASegCheckpointer(model).load(str(path))
-        _built[key] = model
+            path = Path(folder) / "drawn.pth"
+            loader = FGASegCheckpointer.of_new_model(lambda: _build(settings), str(path))
+            write_checkpoint(path, drawn_state(_reference_shapes(loader.model, settings)))
+            loader.load(str(path))
+        _built[key] = loader.model
     return _built[key]
 
 

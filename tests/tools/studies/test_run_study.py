@@ -3,18 +3,16 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import filelock
 import pytest
 import torch
 
+from fgaseg_d2.data import register_storybook
 from fgaseg_d2.storybook import write_dataset
-from tests.conftest import ROOT, build_small, tool
-from tests.demo_tools import SLOW, imported
-from tests.processes import PATIENCE, alive, children_of, wait_until
+from tests.conftest import ROOT, build, build_small, tool
+from tests.processes import alive, children_of, command_of, interrupted_when
 
 TRAIN = """
 _BASE_: {base}
@@ -37,7 +35,11 @@ STUDY = {
     "default": "plain",
     "rows": [
         {"name": "plain", "paper": {"A-150": 30.0}},
-        {"name": "no LCS", "train": {"MODEL.FGASEG.LCS.ENABLED": False}, "paper": {"A-150": 29.0}},
+        {
+            "name": "one word goes on",
+            "test": {"MODEL.FGASEG.KEEP_CLASSES": 1},
+            "paper": {"A-150": 29.0},
+        },
     ],
 }
 
@@ -55,36 +57,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, *arguments, python=(), output="out"):
-    program = [sys.executable, *python, "tools/run_study.py", "--output", folder / output]
-    variables = {
-        **{"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        "DETECTRON2_DATASETS": str(folder / "datasets"),
-    }
-    return subprocess.Popen(
-        [*map(str, (*program, *arguments))],
-        cwd=ROOT,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell starts background jobs, such as a test run, with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def call(folder, *arguments, **options):
-    process = start(folder, *arguments, **options)
-    out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
-
-
 @pytest.fixture
-def here(folder, monkeypatch, capsys):
+def here(folder, capsys):
     """Calls the tool in this process; returns exit code, standard output and standard error."""
-    program = tool("run_study")
-    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    program, before = tool("run_study"), signal.getsignal(signal.SIGTERM)
 
     def run(*arguments, output="out"):
         try:
@@ -93,12 +69,20 @@ def here(folder, monkeypatch, capsys):
             code = error.code
         return code, *capsys.readouterr()
 
-    return run
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("OMP_NUM_THREADS", "1")
+        changed.setenv("PYTHONPATH", str(ROOT))
+        changed.setenv("CUDA_VISIBLE_DEVICES", "")
+        changed.setenv("DETECTRON2_DATASETS", str(folder / "datasets"))
+        register_storybook()
+        yield run
+    register_storybook()
+    signal.signal(signal.SIGTERM, before)
 
 
-def test_help_answers_at_once(tmp_path):
-    code, out, err = call(tmp_path, "--help", python=["-X", "importtime"])
-    assert code == 0 and "argparse" in imported(err) and not SLOW & imported(err)
+def test_help_names_the_options(here):
+    code, out, _ = here("--help")
+    assert code == 0
     for flag in ("--seeds", "--weights", "--only", "--collect", "--jobs", "--scenes", "--opts"):
         assert flag in out
 
@@ -106,24 +90,25 @@ def test_help_answers_at_once(tmp_path):
 def test_a_study_from_end_to_end(folder, here):
     study = folder / "mini.yaml"
     weights = ["--weights", folder / "model.pth"]
-    code, out, err = call(folder, study, *weights, "--seeds", 0, "--iterations", 2)
+    code, out, err = here(study, *weights, "--seeds", 0, "--iterations", 2)
     assert code == 0, out + err
     document = json.loads((folder / "out" / "mini.json").read_text())
-    plain, without = document["rows"]
+    plain, fewer = document["rows"]
     assert [row["runs"][0]["state"] for row in document["rows"]] == ["finished"] * 2
-    assert plain["runs"][0]["parameters"] > without["runs"][0]["parameters"]
+    parameters = [parameter.numel() for parameter in build(folder / "train.yaml").parameters()]
+    assert plain["runs"][0]["parameters"] == fewer["runs"][0]["parameters"] == sum(parameters)
 
     # The figures are those of the evaluation itself.
     own = folder / "out" / plain["runs"][0]["folder"]
     figures = json.loads((own / "results.json").read_text())["storybook_generalized_test"]
     assert plain["runs"][0]["figures"]["harmonic"] == figures["harmonic_mIoU"]
     assert figures["pictures"] == 2 and plain["runs"][0]["seconds_per_picture"] > 0
-    difference = without["difference"]["seen"]["mean"]
-    assert difference == without["summary"]["seen"]["mean"] - plain["summary"]["seen"]["mean"]
+    difference = fewer["difference"]["seen"]["mean"]
+    assert difference == fewer["summary"]["seen"]["mean"] - plain["summary"]["seen"]["mean"]
     assert document["config"]["SOLVER.MAX_ITER"] == 2
     assert document["test_config"]["TEST.MAX_PICTURES"] == 2
     page = (folder / "out" / "mini.md").read_text()
-    assert "no LCS" in page and "mini.png" in page and "missing" not in page
+    assert "one word goes on" in page and "mini.png" in page and "missing" not in page
     assert (folder / "out" / "mini.png").stat().st_size > 5000
 
     (folder / "out" / "mini.md").unlink()
@@ -141,29 +126,22 @@ def last_checkpoint(run):
     return file.read_text() if file.is_file() else ""
 
 
-def wait_for_checkpoint(process, run, known):
-    """Wait until a training goes on from another than the one known; returns its name."""
-    wait_until(lambda: last_checkpoint(run) != known or process.poll() is not None)
-    assert process.poll() is None
-    return last_checkpoint(run)
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
-def test_an_interrupted_study_ends_its_runs_and_continues(folder):
+def test_an_interrupted_study_ends_its_runs_and_continues(folder, here):
     study = ["--weights", folder / "model.pth", "--seeds", 4, "--only", "plain", "--jobs", 1]
     study = [folder / "mini.yaml", *study, "--iterations", 100_000]
     run = folder / "stopped" / "runs" / "default" / "seed4"
-    known = ""
     for sent in (signal.SIGINT, signal.SIGTERM):
-        process = start(folder, *study, output="stopped")
-        try:
-            known = wait_for_checkpoint(process, run, known)
-            children = children_of(process.pid)
-            process.send_signal(sent)
-            out, err = process.communicate(timeout=PATIENCE)
-        finally:
-            process.kill()
-        assert process.returncode == 130
+        known, children = last_checkpoint(run), set()
+
+        def training_has_got_further(known=known, children=children):
+            ours = children_of(os.getpid())
+            children.update(pid for pid in ours if b"train_net.py" in command_of(pid))
+            return last_checkpoint(run) != known
+
+        with interrupted_when(training_has_got_further, sent):
+            code, out, err = here(*study, output="stopped")
+        assert code == 130
         assert err.splitlines()[-1] == "interrupted; run the same command again to continue"
         assert children and not any(alive(pid) for pid in children)
         assert out.splitlines()[-1].endswith("mini.md: 2 missing")
