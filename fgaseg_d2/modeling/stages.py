@@ -1,4 +1,4 @@
-"""What the stages of a model return, and how long they take."""
+"""What the stages of a model return."""
 
 from __future__ import annotations
 
@@ -87,36 +87,18 @@ class StageRecorder(Hooked):
     Args:
         stages: modules by name, see `OpenVocabSegmentor.stages`.
         change: name, output and what was noted so far -> what the rest of the model gets instead.
-        timed: also add up seconds; waits for the GPU around each stage, which slows the whole.
 
     Attributes:
         outputs: name -> outputs, one for each call; tensors are not copied.
-        seconds: name -> seconds of all calls, where `timed`.
     """
 
-    def __init__(
-        self,
-        stages: Mapping[str, nn.Module],
-        *,
-        change: Change | None = None,
-        timed: bool = False,
-    ) -> None:
+    def __init__(self, stages: Mapping[str, nn.Module], *, change: Change | None = None) -> None:
         super().__init__(stages)
         self.change = change
-        self.timed = timed
         self.outputs: dict[str, list[Any]] = {name: [] for name in stages}
-        self.seconds = dict.fromkeys(stages, 0.0) if timed else {}
-        self._starts: dict[str, float] = {}
-
-    def before(self, name: str, arguments: tuple) -> None:
-        """Note the time."""
-        if self.timed:
-            self._starts[name] = now()
 
     def after(self, name: str, arguments: tuple, output: Any) -> Any:
         """Note the output."""
-        if self.timed:
-            self.seconds[name] += now() - self._starts[name]
         self.outputs[name].append(output)
         return self.change(name, output, self.outputs) if self.change else None
 

@@ -165,16 +165,14 @@ _LINES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         {"--only": ("none", "[", "*", ""), "": _FILES},
     ),
     "benchmark": (
-        ("--config-file CONFIG --classes 2 --runs 1 --warmup 0 --size 32 32 --batch 1",),
+        ("--config-file CONFIG --classes 2 --seconds 0 --size 32 32 --batch 1",),
         {
             "--config-file": ("tinny", *_FILES),
             "--classes": ("0", "x", "-1"),
             "--what": ("forward", "sliding", "none"),
-            "--variant": ("keep1", "keep3"),
-            "--precision": ("float64", "bfloat16"),
             "--device": ("gpu", "cuda", ""),
             "--threads": ("0", "x"),
-            "--runs": ("0", "x"),
+            "--seconds": ("-1", "x"),
             "--size": ("0 0", "x x", "32"),
             "--json": _FILES,
             "--plot": ("a.xyz", *_FILES),

@@ -37,6 +37,7 @@ _LATER = (
     "fgaseg_d2.evaluation.gallery",
     "fgaseg_d2.evaluation.rescoring",
     "parity.measure",
+    "speed.measuring",
     "speed.workloads",
     "studies.command",
     "detectron2.projects.point_rend",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed.report import machine, versions
+from speed.machine import machine, versions
 
 from fgaseg_d2.checkpoint.files import read_checkpoint, write_checkpoint
 from fgaseg_d2.io.file_errors import writing
