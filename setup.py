@@ -39,7 +39,8 @@ _TEST_REQUIREMENTS = [
     *_EXTRAS["geo"],
     *_EXTRAS["supervision"],
 ]
-_DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9"]
+# The last two draw and lay out what tools/ measure.
+_DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9", "matplotlib", "tabulate"]
 
 
 def _version() -> str:
@@ -83,6 +84,8 @@ setup(
         "fgaseg_d2": ["**/*.json", "**/*.safetensors"],
         "fgaseg_d2.configs": ["**/*.yaml"],
     },
+    # For tools/run_study.py, which stays in the repository.
+    exclude_package_data={"fgaseg_d2.configs": ["fgaseg/studies/*"]},
     install_requires=_REQUIREMENTS + _opencv(),
     extras_require={**_EXTRAS, "test": _TEST_REQUIREMENTS, "dev": _DEVELOPMENT_REQUIREMENTS},
     classifiers=[

@@ -60,8 +60,20 @@ def test_wheel_carries_configurations_vocabularies_and_clip_models(wheel):
         ("fgaseg_d2", "*.py", "fgaseg_d2"),
     ]:
         for path in (ROOT / folder).rglob(ending):
-            assert f"{inside}/{path.relative_to(ROOT / folder).as_posix()}" in names
-    assert not [name for name in names if name.startswith(("tests", "tools", "demo"))]
+            if path.parent.name != "studies":
+                assert f"{inside}/{path.relative_to(ROOT / folder).as_posix()}" in names
+
+
+def test_wheel_carries_nothing_else(wheel):
+    """No tests, no programs of tools/, no studies; and it stays small."""
+    about = f"fgaseg_d2-{fgaseg_d2.__version__}.dist-info"
+    for item in wheel.infolist():
+        first, *inside = item.filename.split("/")
+        assert first in ("fgaseg_d2", about), item.filename
+        if first == "fgaseg_d2":
+            assert Path(item.filename).suffix in (".py", ".json", ".yaml", ".safetensors")
+            assert not {"tests", "tools", "demo", "studies"} & set(inside), item.filename
+    assert sum(item.compress_size for item in wheel.infolist()) < 50 * 2**20
 
 
 def test_metadata_leaves_torch_and_detectron2_alone(wheel):
