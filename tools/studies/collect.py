@@ -134,7 +134,7 @@ def _values(row: Mapping, key: str) -> dict[int, float | None]:
 
 def _by_figure(study: Study, compute: Any) -> dict[str, dict | None]:
     found: dict[str, Spread | None] = {key: compute(key) for key in (*study.figures, *COSTS)}
-    return {key: asdict(one) if one else None for key, one in found.items()}
+    return {key: one._asdict() if one else None for key, one in found.items()}
 
 
 def _configs(run: Run | None) -> dict[str, dict]:

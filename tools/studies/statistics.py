@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Several values of one figure.
-
-    Attributes:
-        mean: of the values.
-        deviation: their standard deviation, of a sample (n - 1); None for a single value.
-        count: how many there are, 1 or more.
-    """
+class Spread(NamedTuple):
+    """Several values of one figure: mean, standard deviation (n - 1; None for one), number."""
 
     mean: float
     deviation: float | None
@@ -23,14 +16,7 @@ class Spread:
 
 
 def spread(values: Mapping[int, float | None]) -> Spread | None:
-    """Summarise a figure over seeds.
-
-    Args:
-        values: by seed; None where there is none.
-
-    Returns:
-        None without any value.
-    """
+    """Summarise a figure by seed, None where there is none; None without any value."""
     there = [value for value in values.values() if value is not None]
     if not there:
         return None
@@ -41,20 +27,9 @@ def spread(values: Mapping[int, float | None]) -> Spread | None:
 def paired_difference(
     values: Mapping[int, float | None], others: Mapping[int, float | None]
 ) -> Spread | None:
-    """Summarise the differences of two rows, seed by seed.
+    """Summarise values minus others, seed by seed; None without a seed that both have.
 
     What a seed does to both rows alike cancels, so that the deviation is of the difference itself.
-
-    Args:
-        values, others: by seed; seeds that one of them lacks are left out.
-
-    Returns:
-        values minus others; None without a common seed.
     """
-    pairs = {seed: (value, others.get(seed)) for seed, value in values.items()}
-    return spread(
-        {
-            seed: None if first is None or second is None else first - second
-            for seed, (first, second) in pairs.items()
-        }
-    )
+    pairs = ((seed, value, others.get(seed)) for seed, value in values.items())
+    return spread({s: None if a is None or b is None else a - b for s, a, b in pairs})

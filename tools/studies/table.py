@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tabulate import tabulate
 
 from .collect import states
 from .settings import BUNDLED_MODEL
@@ -11,61 +13,85 @@ from .settings import BUNDLED_MODEL
 # Benchmarks of the paper with a column of their own; the differences are means over all it gives.
 _SHOWN = ("A-150", "PC-59")
 _MINUS = "\N{MINUS SIGN}"
+_PAGE = """\
+# {title}{reference}
+
+{question}
+
+mIoU in percent, mean ± standard deviation over seeds; n: runs. Paper: ViT-B/16 on photographs, \
+so that levels cannot be compared, only differences.
+
+{accuracy}
+
+Difference to “{default}”, seed by seed, mean ± standard deviation:
+
+{differences}
+
+What it takes:
+
+{costs}
+
+![Each seed, and the mean]({study}.png)
+
+{notes}
+"""
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """Write the page of a study.
+    """Write the page of a study, a document of :func:`studies.collect.collect`."""
+    rows = document["rows"]
+    (default,) = (row for row in rows if row["name"] == document["default"])
 
-    Args:
-        document: of :func:`studies.collect.collect`.
-    """
-    table = f" (the paper's Table {document['table']})" if document["table"] else ""
-    parts = [
-        f"# {document['title']}{table}",
-        document["question"],
-        f"mIoU in percent, mean ± standard deviation over seeds; n: runs. Paper: {_paper_rule()}",
-        _accuracy(document),
-        f"Difference to “{document['default']}”, seed by seed, mean ± standard deviation:",
-        _differences(document),
-        "What it takes:",
-        _costs(document),
-        f"![Each seed, and the mean]({document['study']}.png)",
-        "\n".join(f"* {note}" for note in _notes(document)),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    def means(key: str, digits: int = 1) -> list[str]:
+        return [_spread(row["summary"][key], digits) for row in rows]
+
+    def paper(of: str, digits: int, title: str) -> dict[str, list[str]]:
+        names = _SHOWN if any(row[of] for row in rows) else ()
+        return {title + name: [_fixed(row[of].get(name), digits) for row in rows] for name in names}
+
+    def table(columns: Mapping[str, Sequence[str]]) -> str:
+        names = [f"**{r['name']}**" if r is default else r["name"] for r in rows]
+        columns = {"": [name.replace("|", "\\|") for name in names], **columns}
+        align = ("left", *["right"] * (len(columns) - 1))
+        return tabulate(columns, "keys", "pipe", colalign=align, disable_numparse=True)
+
+    accuracy = {key: means(key) for key in document["figures"]}
+    return _PAGE.format_map(
+        {
+            **document,
+            "reference": f" (the paper's Table {document['table']})" if document["table"] else "",
+            "accuracy": table(
+                {"n": [_runs(row) for row in rows], **accuracy, **paper("paper", 1, "paper ")}
+            ),
+            "differences": table(_differences(document, default)),
+            "costs": table(
+                {
+                    "training, s": means("training_seconds", 0),
+                    "test, s a picture": means("seconds_per_picture", 3),
+                    "parameters, M": [_millions(row["summary"]["parameters"]) for row in rows],
+                    "of them trained, M": [
+                        _millions(row["summary"]["trained_parameters"]) for row in rows
+                    ],
+                    **paper("paper_time", 0, "paper's time, "),
+                }
+            ),
+            "notes": "\n".join(f"* {note}" for note in _notes(document) if note),
+        }
+    )
 
 
-def _paper_rule() -> str:
-    return "ViT-B/16 on photographs, so that levels cannot be compared, only differences."
-
-
-def _accuracy(document: Mapping) -> str:
-    keys = list(document["figures"])
-    has_paper = any(row["paper"] for row in document["rows"])
-    shown = [f"paper {name}" for name in _SHOWN] if has_paper else []
-
-    def cells(row: Mapping) -> list[str]:
-        figures = [_spread(row["summary"][key]) for key in keys]
-        paper = [_fixed(row["paper"].get(name), 1) for name in _SHOWN] if has_paper else []
-        return [_runs(row), *figures, *paper]
-
-    return _table(document, ["n", *keys, *shown], cells)
-
-
-def _differences(document: Mapping) -> str:
-    keys = list(document["figures"])
-    has_paper = any(row["paper"] for row in document["rows"])
-    default = _default(document)
-
-    def cells(row: Mapping) -> list[str]:
-        paper = [_signed(paper_difference(row, default), None)] if has_paper else []
-        if row is default:
-            return ["" for _ in (*keys, *paper)]
-        differences = (row["difference"][key] for key in keys)
-        return [*(_difference(one) for one in differences), *paper]
-
-    title = ["paper, mean of its benchmarks"] if has_paper else []
-    return _table(document, [*keys, *title], cells)
+def _differences(document: Mapping, default: Mapping) -> dict[str, list[str]]:
+    rows = document["rows"]
+    columns = {
+        key: [_signed(**row["difference"][key] or {}) for row in rows]
+        for key in document["figures"]
+    }
+    if any(row["paper"] for row in rows):
+        columns["paper, mean of its benchmarks"] = [
+            _signed(paper_difference(row, default)) for row in rows
+        ]
+    place = rows.index(default)
+    return {name: [*c[:place], "", *c[place + 1 :]] for name, c in columns.items()}
 
 
 def paper_difference(row: Mapping, default: Mapping) -> float | None:
@@ -76,49 +102,16 @@ def paper_difference(row: Mapping, default: Mapping) -> float | None:
     return sum(row["paper"][name] - default["paper"][name] for name in common) / len(common)
 
 
-def _costs(document: Mapping) -> str:
-    has_time = any(row["paper_time"] for row in document["rows"])
-    shown = [f"paper's time, {name}" for name in _SHOWN] if has_time else []
-
-    def cells(row: Mapping) -> list[str]:
-        summary = row["summary"]
-        paper = [_fixed(row["paper_time"].get(name), 0) for name in _SHOWN] if has_time else []
-        return [
-            _spread(summary["training_seconds"], 0),
-            _spread(summary["seconds_per_picture"], 3),
-            _millions(summary["parameters"]),
-            _millions(summary["trained_parameters"]),
-            *paper,
-        ]
-
-    names = ["training, s", "test, s a picture", "parameters, M", "of them trained, M"]
-    return _table(document, [*names, *shown], cells)
-
-
-def _table(
-    document: Mapping, names: Sequence[str], cells: Callable[[Mapping], Sequence[str]]
-) -> str:
-    lines = [["", *names], ["---", *["---:"] * len(names)]]
-    for row in document["rows"]:
-        name = f"**{row['name']}**" if row["name"] == document["default"] else row["name"]
-        lines.append([name, *cells(row)])
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
-    )
-
-
 def _notes(document: Mapping) -> list[str]:
-    """How the figures were made, and what is wrong with them."""
+    """How the figures were made, and what is wrong with them; some are empty."""
     settings, config = document["settings"], document["config"]
+    runs = [(row["name"], run) for row in document["rows"] for run in row["runs"]]
     iterations = config.get("SOLVER.MAX_ITER", settings["iterations"])
     changes = ", ".join(f"{key} {value}" for key, value in settings["overrides"].items())
-    pictures = {
-        f"{count} of {name}"
-        for row in document["rows"]
-        for run in row["runs"]
-        for name, count in run.get("pictures", {}).items()
-    }
-    notes = [
+    counts = {item for _, run in runs for item in run.get("pictures", {}).items()}
+    pictures = ", ".join(sorted(f"{count} of {name}" for name, count in counts))
+    missing = states(document["rows"])["missing"]
+    return [
         document["note"],
         f"Seeds {', '.join(map(str, settings['seeds']))}. {iterations} iterations of "
         f"{config.get('SOLVER.IMS_PER_BATCH', '?')} crops each. All rows start from the CLIP of "
@@ -128,57 +121,42 @@ def _notes(document: Mapping) -> list[str]:
         if settings["weights"] == BUNDLED_MODEL
         else "",
         f"Changed for all rows: {changes}." if changes else "",
-        f"Pictures: {', '.join(sorted(pictures))}." if pictures else "",
+        f"Pictures: {pictures}." if pictures else "",
         *map(_environment, document["environments"]),
         f"Made {' to '.join(dict.fromkeys(document['dates']))}." if document["dates"] else "",
         "Training: without start-up. Parameters: with the T2P branch, which only trains.",
+        f"**{missing} runs are missing; the table is not complete.**" if missing else "",
+        *(
+            f"**{row}, seed {run['seed']}: failed ({run['reason']}); log: `{run['log']}`.**"
+            for row, run in runs
+            if run["state"] == "failed"
+        ),
     ]
-    counts = states(document["rows"])
-    if counts["missing"]:
-        notes.append(f"**{counts['missing']} runs are missing; the table is not complete.**")
-    for row in document["rows"]:
-        for run in row["runs"]:
-            if run["state"] == "failed":
-                where = f"{row['name']}, seed {run['seed']}"
-                notes.append(f"**{where}: failed ({run['reason']}); log: `{run['log']}`.**")
-    return [note for note in notes if note]
 
 
 def _environment(found: Mapping) -> str:
-    machine, versions = found["machine"], found["versions"]
-    device = machine["gpu"] or machine["processor"]
-    jobs = "one run" if found["jobs"] == 1 else f"{found['jobs']} runs"
+    machine, versions, jobs = found["machine"], found["versions"], found["jobs"]
     return (
-        f"{device}, {jobs} at once with {machine['threads']} CPU thread"
-        f"{'s' if machine['threads'] > 1 else ''} each; PyTorch {versions['torch']}, Detectron2 "
-        f"{versions['detectron2']}, fgaseg_d2 {versions['fgaseg_d2']}."
+        f"{machine['gpu'] or machine['processor']}, {'one run' if jobs == 1 else f'{jobs} runs'} "
+        f"at once with {machine['threads']} CPU thread{'s' if machine['threads'] > 1 else ''} "
+        f"each; PyTorch {versions['torch']}, Detectron2 {versions['detectron2']}, fgaseg_d2 "
+        f"{versions['fgaseg_d2']}."
     )
 
 
-def _default(document: Mapping) -> Mapping:
-    return next(row for row in document["rows"] if row["name"] == document["default"])
-
-
 def _runs(row: Mapping) -> str:
-    done = sum(run["state"] == "finished" for run in row["runs"])
-    failed = sum(run["state"] == "failed" for run in row["runs"])
-    return f"{done}" + (f" ({failed} failed)" if failed else "")
+    counts = states([row])
+    return f"{counts['finished']}" + (f" ({counts['failed']} failed)" if counts["failed"] else "")
 
 
 def _spread(found: Mapping | None, digits: int = 1) -> str:
     if found is None:
         return ""
-    text = _fixed(found["mean"], digits)
-    if found["deviation"] is None:
-        return text
-    return f"{text} ± {_fixed(found['deviation'], digits)}"
+    deviation = _fixed(found["deviation"], digits)
+    return _fixed(found["mean"], digits) + (f" ± {deviation}" if deviation else "")
 
 
-def _difference(found: Mapping | None) -> str:
-    return "" if found is None else _signed(found["mean"], found["deviation"])
-
-
-def _signed(mean: float | None, deviation: float | None) -> str:
+def _signed(mean: float | None = None, deviation: float | None = None, count: int = 1) -> str:
     if mean is None:
         return ""
     text = f"{mean:+.1f}".replace("-", _MINUS)
