@@ -62,7 +62,8 @@ def traced(model, output, path, check):
 )
 def test_traced_model_agrees_at_other_sizes(tmp_path, opts, output):
     model = build_small(*WORDS, *opts)
-    again, schema = traced(model, output, tmp_path / "model.pt", check=(opts, output) == ((), "scores"))
+    check = (opts, output) == ((), "scores")
+    again, schema = traced(model, output, tmp_path / "model.pt", check=check)
     for height, width, seed in [(100, 80, 0), (64, 200, 1), (333, 50, 2), (40, 40, 3), (70, 71, 4)]:
         image = picture(height, width, seed)
         with torch.no_grad():

@@ -12,7 +12,7 @@ class Spread(NamedTuple):
 
     mean: float
     deviation: float | None
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's method, which nobody calls here
 
 
 def spread(values: Mapping[int, float | None]) -> Spread | None:
