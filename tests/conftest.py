@@ -2,13 +2,14 @@
 
 import importlib
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from torch import nn
 
@@ -51,6 +52,16 @@ def log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo for each test what the set-up of a training or of the demo in an earlier one left."""
     monkeypatch.setattr(logging.getLogger("fgaseg_d2"), "propagate", True)
     logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def datasets_stay_in_their_file() -> Iterator[None]:
+    """Forget after each file of tests what it registered, by itself or through --import."""
+    before = {id(catalog): set(catalog.list()) for catalog in (DatasetCatalog, MetadataCatalog)}
+    yield
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        for name in set(catalog.list()) - before[id(catalog)]:
+            catalog.remove(name)
 
 
 @pytest.fixture(scope="module")

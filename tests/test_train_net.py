@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import train_net
 from fgaseg_d2.data import register_storybook
@@ -52,11 +51,7 @@ def call(monkeypatch, capture, *arguments):
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    yield datasets.write_module(tmp_path_factory.mktemp("outside"), name="outside")
-    # What the module registered in this process.
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        if "outside" in catalog.list():
-            catalog.remove("outside")
+    return datasets.write_module(tmp_path_factory.mktemp("outside"), name="outside")
 
 
 def test_help_answers_at_once():
