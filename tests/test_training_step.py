@@ -42,6 +42,10 @@ MODELS = {
         *("MODEL.LDVC.ANCHOR", "vision", "MODEL.LDVC.CONSENSUS", "none"),
         *("MODEL.LDVC.PROMPTS", "vision"),
     ),
+    "use": (
+        *("MODEL.META_ARCHITECTURE", "USE", "MODEL.CLIP.FINETUNE", "frozen"),
+        *("MODEL.USE.DIM", 32),
+    ),
     "clip_pretraining": (
         *("MODEL.META_ARCHITECTURE", "CLIPPretraining", "MODEL.CLIP.FINETUNE", "scratch"),
     ),

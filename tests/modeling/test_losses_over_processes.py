@@ -7,9 +7,11 @@ from torch.nn import functional as F
 
 from fgaseg_d2.engine.launch import launch
 from fgaseg_d2.methods.ldvc.losses import LDVCCriterion
+from fgaseg_d2.methods.use.losses import SegmentTextLoss
 from fgaseg_d2.modeling.losses.contrastive import contrastive_loss, pooled_similarity
 
 BATCH = 6
+KEYS = torch.tensor([3.0, 8, 3, 8, 1, 3])
 
 
 def contrastive(pictures, texts):
@@ -24,6 +26,15 @@ def masks(logits, targets):
     return sum(criterion([logits[:, :3], logits[:, 3:]], targets.long()).values())
 
 
+def segments(pictures, texts, keys, kind="contrastive"):
+    pictures, texts = (F.normalize(x, dim=-1) for x in (pictures, texts))
+    return SegmentTextLoss(kind, 0.07)(pictures, texts, keys.long())
+
+
+def sigmoids(*arguments):
+    return segments(*arguments, kind="sigmoid")
+
+
 def inputs():
     """Of each loss: the function, and its arguments, of which those of torch.double train."""
     torch.manual_seed(0)
@@ -35,6 +46,9 @@ def inputs():
         "global": (contrastive, torch.randn(BATCH, 1, 4), torch.randn(BATCH, 4)),
         "tokens": (contrastive, torch.randn(BATCH, 5, 4), torch.randn(BATCH, 4)),
         "masks": (masks, torch.randn(BATCH, 6, 4, 4), targets),
+        # Equal texts in both halves.
+        "segments": (segments, torch.randn(BATCH, 4), torch.randn(BATCH, 4), KEYS),
+        "sigmoids": (sigmoids, torch.randn(BATCH, 4), torch.randn(BATCH, 4), KEYS),
     }
 
 
@@ -42,7 +56,7 @@ def losses_and_gradients(share):
     """Of each loss over a share of the batch: its value and the gradients."""
     found = {}
     for name, (function, *arguments) in inputs().items():
-        leaves = [x.requires_grad_() for x in arguments]
+        leaves = [x.clone().requires_grad_() for x in arguments]
         loss = function(*(x[share] for x in leaves))
         loss.backward()
         gradients = [x.grad for x in leaves if x.grad is not None]
@@ -50,10 +64,24 @@ def losses_and_gradients(share):
     return found
 
 
+def unequal(share):
+    """The segments' loss and all gradients, those of its own parameters too."""
+    torch.manual_seed(2)
+    loss, (pictures, texts) = SegmentTextLoss("sigmoid", 0.07), torch.randn(2, BATCH, 4)
+    pictures.requires_grad_()
+    value = loss(F.normalize(pictures[share], dim=-1), texts[share], KEYS.long()[share])
+    value.backward()
+    return value.detach(), [pictures.grad, loss.log_scale.grad, loss.bias.grad]
+
+
 def of_one_of_two(folder):
     half = BATCH // 2
     share = slice(comm.get_rank() * half, (comm.get_rank() + 1) * half)
-    torch.save(losses_and_gradients(share), folder / f"{comm.get_rank()}.pth")
+    found = losses_and_gradients(share)
+    # One of five, and even none.
+    found["uneven"] = unequal(slice(1) if comm.get_rank() == 0 else slice(1, None))
+    found["none"] = unequal(slice(0) if comm.get_rank() == 0 else slice(None))
+    torch.save(found, folder / f"{comm.get_rank()}.pth")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="processes would share the GPUs over NCCL")
@@ -61,7 +89,9 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     launch(of_one_of_two, 2, args=(tmp_path,))
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
-    for name, (loss, gradients) in losses_and_gradients(slice(None)).items():
+    whole_batch = losses_and_gradients(slice(None))
+    whole_batch |= dict.fromkeys(("uneven", "none"), unequal(slice(None)))
+    for name, (loss, gradients) in whole_batch.items():
         # As DistributedDataParallel does with gradients, and the log with losses.
         torch.testing.assert_close((first[name][0] + second[name][0]) / 2, loss)
         for one, other, whole in zip(first[name][1], second[name][1], gradients, strict=True):

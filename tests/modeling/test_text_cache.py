@@ -7,7 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from fgaseg_d2.modeling.text.cache import TextCache, fingerprint
+from fgaseg_d2.checkpoint.kept_tensors import fingerprint
+from fgaseg_d2.modeling.text.cache import TextCache
 from fgaseg_d2.modeling.text.prompts import encode_prompts
 from tests.conftest import ROOT, build_small
 

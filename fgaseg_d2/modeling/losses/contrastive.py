@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def _world_size() -> int:
+def world_size() -> int:
+    """Processes of the training, 1 without others."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -28,7 +29,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(_world_size())]
+        parts = [torch.empty_like(x) for _ in range(world_size())]
         dist.all_gather(parts, x)
         return torch.cat(parts)
 
@@ -36,12 +37,23 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return total.chunk(_world_size())[_rank()]
+        return total.chunk(world_size())[_rank()]
 
 
 def gathered(x: Tensor) -> Tensor:
     """Tensors of all processes, B x ... -> A x ..., with gradients; all have the same B."""
-    return x if _world_size() == 1 else _Gather.apply(x.contiguous())
+    return x if world_size() == 1 else _Gather.apply(x.contiguous())
+
+
+def gathered_rows(x: Tensor) -> Tensor:
+    """As `gathered`, where the processes may have different numbers of rows, or none."""
+    if world_size() == 1:
+        return x
+    counts = gathered(torch.tensor([len(x)], device=x.device)).tolist()
+    longest = max(counts)
+    padded = torch.cat((x, x.new_zeros(longest - len(x), *x.shape[1:])))
+    parts = gathered(padded).split(longest)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def pooled_similarity(

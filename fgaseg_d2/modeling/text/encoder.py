@@ -14,13 +14,14 @@ from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...checkpoint.kept_tensors import fingerprint
 from ...config.key_names import built_from_keys
 from ...config.renamed_keys import setting
 from ..layers.recording import without_recording
 from ..towers.base import check_training_mode
 from ..towers.clip_vit import train_blocks
 from ..towers.loading import build_tokenizer, load_clip, needed_pretrained
-from .cache import TextCache, fingerprint
+from .cache import TextCache
 from .learned_prompts import add_block_tokens
 from .name_tokens import warnings_about
 from .prompts import describe_tower, encode_prompts
@@ -157,7 +158,7 @@ class CLIPTextEncoder(nn.Module):
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             self._check_names(entries)
             return self._encode(entries)
-        recent, state = self._recent, self._state()
+        recent, state = self._recent, self.state()
         key = (entries, state)
         stored = None if state is None else recent.get(key)
         if stored is not None:
@@ -168,7 +169,7 @@ class CLIPTextEncoder(nn.Module):
             stored = None if digest is None or disk is None else disk.get(digest)
             embeddings = self._encode(entries) if stored is None else stored.to(self._device)
         # Another thread may have written the weights, or cleared the cache, meanwhile.
-        if state is not None and self._recent is recent and self._state() == state:
+        if state is not None and self._recent is recent and self.state() == state:
             recent.put(key, embeddings)
             if digest is not None and disk is not None and stored is None:
                 disk.put(digest, embeddings)
@@ -209,7 +210,7 @@ class CLIPTextEncoder(nn.Module):
     def _device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def _state(self) -> tuple | None:
+    def state(self) -> tuple | None:
         """What decides embeddings beside the words; None where changes would not be seen.
 
         It changes whenever an optimiser, a checkpoint or a move writes the parameters.

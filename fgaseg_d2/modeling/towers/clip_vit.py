@@ -30,9 +30,8 @@ class CLIPViT(ImageTower):
     Args:
         visual: the image tower of an open_clip model, with split q, k, v: `load_image_tower`.
         dense_reading: how the last block is run, a name in `dense_reading.READINGS`.
-        levels: names of further outputs and the blocks, counted from 0, that they leave; none of
-            them the last block. None: "guidance_early" and "guidance_late" after one third and two
-            thirds of the depth.
+        levels: names of further outputs and the blocks, counted from 0, that they leave. None:
+            "guidance_early" and "guidance_late" after one third and two thirds of the depth.
         prompt_length: learned deep prompt tokens a block, 0 for none.
         prompt_depth: the first blocks that get prompt tokens.
         gradient_checkpointing: recompute the blocks' activations in the backward pass.
@@ -74,9 +73,9 @@ class CLIPViT(ImageTower):
         depth, width = len(visual.transformer.resblocks), visual.conv1.out_channels
         if levels is None:
             levels = {"guidance_early": depth // 3 - 1, "guidance_late": 2 * depth // 3 - 1}
-        if any(not 0 <= block < depth - 1 for block in levels.values()):
+        if any(not 0 <= block < depth for block in levels.values()):
             raise ValueError(
-                f"expected `levels` to be blocks from 0 to {depth - 2} of this tower, got "
+                f"expected `levels` to be blocks from 0 to {depth - 1} of this tower, got "
                 f"{dict(levels)}."
             )
         self.levels = dict(levels)
@@ -149,11 +148,17 @@ class CLIPViT(ImageTower):
                 if self.levels[name] == index:
                     maps[name] = _to_map(_without_prompts(tokens, length), grid)
         tokens = _with_prompts(tokens, prompts, len(blocks), length)
+        as_trained, trained = self.dense_reading.as_trained, None
+        ending = [name for name in wanted & self.levels.keys() if self.levels[name] == len(blocks)]
+        if ending or (DENSE in wanted and as_trained):
+            trained = _without_prompts(self._run(last, tokens), length)
+            maps |= {name: _to_map(trained, grid) for name in ending}
         if DENSE in wanted:
-            read = _without_prompts(self.dense_reading(last, tokens, grid), length)
+            read = trained
+            if not as_trained or read is None:
+                read = _without_prompts(self.dense_reading(last, tokens, grid), length)
             maps[DENSE] = _to_map(self._embedding(read, final), grid)
         if GLOBAL in wanted:
-            trained = read if DENSE in wanted and self.dense_reading.as_trained else None
             maps[GLOBAL] = self._pooled(tokens, length, trained, final)
         return maps
 

@@ -1,0 +1,164 @@
+"""USE end to end: frozen towers, the head, segments and their texts.
+
+Letters: B images, V views, M segments, N segments of a batch, T text entries, h w patch grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...checkpoint.kept_tensors import KeptTensors
+from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.layers.similarity import cosine_maps
+from ...modeling.samples import Sample, words_of
+from ...modeling.segmentor import OpenVocabSegmentor
+from ...modeling.stages import Stage
+from ...modeling.text.single_texts import SingleTexts
+from ...modeling.towers.base import ImageTower
+from ...vocabulary import Vocabulary
+from ...vocabulary.dataset_words import LABELLED, SEGMENTED
+from .head import USEHead
+from .losses import SegmentTextLoss, text_keys
+from .samples import drawn_segments, some_of
+from .towers import Features, FrozenTowers, built_towers, tower_names
+
+
+@META_ARCH_REGISTRY.register()
+class USE(OpenVocabSegmentor):
+    """USE (arXiv 2406.05271); docs/USE.md says what is found and what is reconstructed.
+
+    Args:
+        other_towers: further frozen towers beside the backbone.
+        towers: runs them all.
+        head: features -> embeddings of patches and segments.
+        loss: embeddings of segments and texts -> a scalar.
+        whole: the head takes global embeddings.
+        max_segments: of a picture, in training.
+        ignore_value: label of pixels without a class, of samples with label maps.
+        shared: of `OpenVocabSegmentor`.
+    """
+
+    sample_kinds = (SEGMENTED, LABELLED)
+
+    @built_from_keys(
+        **SHARED_KEYS,
+        name="MODEL.USE.TOWERS",
+        pretrained="MODEL.USE.TOWERS",
+        blocks="MODEL.USE.TOWERS",
+    )
+    @configurable
+    def __init__(
+        self,
+        *,
+        other_towers: Sequence[ImageTower] = (),
+        towers: FrozenTowers,
+        head: USEHead,
+        loss: SegmentTextLoss,
+        whole: bool = True,
+        max_segments: int = 64,
+        ignore_value: int = 255,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.other_towers = nn.ModuleList(other_towers)
+        for tower in other_towers:
+            tower.train_only("frozen")
+        self.towers, self.head, self.loss = towers, head, loss
+        self.whole, self.max_segments = whole, max_segments
+        self.ignore_value = ignore_value
+        self.cosines = Stage(cosine_maps)
+        self._texts = SingleTexts()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The arguments of the constructor, from a configuration."""
+        use = cfg.MODEL.USE
+        shared = cls.shared_arguments(cfg, "softmax")
+        # A checkpoint brings all towers but the CLIP that a part file stands on.
+        filled = bool(cfg.MODEL.WEIGHTS) and not cfg.MODEL.WEIGHTS_PARTIAL
+        towers, levels, wholes, preprocessing = built_towers(
+            use.TOWERS,
+            shared["backbone"],
+            count=use.LEVELS if use.LEVEL_MERGE else 1,
+            last_alone=not use.LEVEL_MERGE,
+            filled=filled,
+            pixels=(shared["pixel_mean"], shared["pixel_std"]),
+        )
+        kept = None
+        if use.FEATURE_CACHE:
+            kept = KeptTensors(use.FEATURE_CACHE * 2**20, "features", "features of frozen towers")
+        embed_dim = shared["backbone"].output_shape()["dense"].channels
+        head = USEHead(
+            levels=levels, wholes=wholes if use.GLOBAL else {}, dim=use.DIM, embed_dim=embed_dim
+        )
+        return shared | {
+            "backbone": towers[0],
+            "other_towers": towers[1:],
+            "towers": FrozenTowers(tower_names(use.TOWERS), preprocessing, kept),
+            "head": head,
+            "loss": SegmentTextLoss(use.LOSS, use.TEMPERATURE),
+            "whole": use.GLOBAL,
+            "max_segments": use.MAX_SEGMENTS,
+            "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
+
+    def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
+        """See `OpenVocabSegmentor`: segments find their texts among those of all processes."""
+        # Squashed as masks are: a mask lies over a picture as a whole.
+        images = torch.cat([self._squashed(item["image"]) for item in inputs])
+        embeddings, texts, empty = [], [], 0
+        for item, patches in zip(inputs, self._patches(images), strict=True):
+            words = words_of(item, self.train_vocabulary) if "sem_seg" in item else None
+            masks, names = some_of(
+                *drawn_segments(item, words, self.unseen, self.ignore_value), self.max_segments
+            )
+            found, kept = self.head.segments(patches, masks.to(self.device))
+            embeddings.append(found)
+            texts += [names[index] for index in kept.tolist()]
+            empty += len(masks) - len(kept)
+        segments = torch.cat(embeddings)
+        if has_event_storage():
+            get_event_storage().put_scalar("segments/empty", empty)
+            get_event_storage().put_scalar("segments/trained_on", len(segments))
+        encoded = self._texts(self.text_encoder, texts) if texts else torch.zeros_like(segments)
+        keys = text_keys(texts, self.device)
+        return {"loss_segments": self.loss(segments, encoded.to(segments), keys)}
+
+    def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
+        """See `OpenVocabSegmentor`: the dense reading, each patch as if it were a segment."""
+        text = self.text_encoder(words.entries).float()
+        dense = self.head.dense(self._patches(views))
+        with torch.autocast(dense.device.type, enabled=False):
+            return self.loss.scale * self.cosines(text, dense)
+
+    def stages(self) -> dict[str, nn.Module]:
+        """See `OpenVocabSegmentor`."""
+        return super().stages() | {"dense": self.cosines}
+
+    def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
+        """See `OpenVocabSegmentor`: "dense", the cosines of words and patches."""
+        return {"dense": torch.cat(outputs["dense"])}
+
+    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
+        """See `OpenVocabSegmentor`: "clip" (all towers) and "head"."""
+        roles = super().parameter_roles()
+        towers = list(self.other_towers.parameters())
+        known = {id(parameter) for parameter in towers}
+        return {
+            "clip": roles["clip"] + towers,
+            "head": [p for p in roles["head"] if id(p) not in known],
+        }
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """Pictures B x 3 x H x W, normalised -> B x h x w x D."""
+        features: Features = self.towers((self.backbone, *self.other_towers), images, self.whole)
+        return self.head.patches(features)
+
+    def _squashed(self, image: Tensor) -> Tensor:
+        return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
