@@ -1,6 +1,7 @@
 """Random numbers that a checkpoint replaces are not drawn, and nothing depends on them."""
 
 import pytest
+import timm
 import torch
 from detectron2.modeling import build_model
 from torch import nn
@@ -61,20 +62,38 @@ def test_what_was_not_drawn_comes_from_the_checkpoint(variant, tmp_path, poison)
     assert same(whole(loaded), whole(model))
 
 
+class Count(torch.overrides.TorchFunctionMode):
+    """Notes the calls of some functions; outside the other mode, which hands on what it runs."""
+
+    def __init__(self, functions):
+        super().__init__()
+        self.functions, self.calls = functions, []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.functions:
+            self.calls.append(func)
+        return func(*args, **(kwargs or {}))
+
+
 def test_no_random_number_is_drawn(tmp_path):
     torch.save({"model": build_small(seed=4).state_dict()}, tmp_path / "model.pth")
-    calls = []
-
-    class Count(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            if func in unfilled._RANDOM_FILLS:
-                calls.append(func)
-            return func(*args, **(kwargs or {}))
-
-    # Outside the other mode, which hands on only what it runs.
-    with Count():
+    with Count(unfilled._RANDOM_FILLS) as count:
         OpenVocabPredictor(config("tests/data/small.yaml"), tmp_path / "model.pth")
-    assert calls == []
+    assert count.calls == []
+
+
+def test_nor_is_made_of_them_what_timm_makes():
+    """Its normal distribution is a uniform one at first, which takes as long to bend as to draw."""
+
+    def build():
+        return timm.create_model("eva02_tiny_patch14_224", depth=2)
+
+    with Count({torch.Tensor.uniform_, torch.Tensor.erfinv_}) as count:
+        model = UnfilledModel(build).model
+    assert count.calls == []
+    drawn = build()
+    model.load_state_dict(drawn.state_dict())
+    assert same(whole(model), whole(drawn))
 
 
 def test_what_a_format_leaves_to_the_model_has_its_usual_values(tmp_path, poison):
