@@ -28,8 +28,12 @@ _REQUIREMENTS = [
     "timm>=1.0",
     "tqdm",
 ]
-# What only some results need.
-_EXTRAS = {"geo": ["rasterio>=1.3"], "supervision": ["supervision>=0.25"]}
+# What only some results or some CLIPs need.
+_EXTRAS = {
+    "geo": ["rasterio>=1.3"],
+    "supervision": ["supervision>=0.25"],
+    "tokenizers": ["transformers", "sentencepiece"],
+}
 _TEST_REQUIREMENTS = [
     "hypothesis",
     "pytest>=8",

@@ -113,7 +113,7 @@ def test_every_door_checks(door, key, value):
     [
         ("MODEL.META_ARCHITECTURE", "FGASegg", "did you mean 'FGASeg'"),
         ("MODEL.META_ARCHITECTURE", "SemanticSegmentor", "the names are"),
-        ("MODEL.BACKBONE.NAME", "build_resnet_backbone", "the names are CLIPViT"),
+        ("MODEL.BACKBONE.NAME", "build_resnet_backbone", "the names are CLIPResNet, CLIPViT"),
         ("MODEL.SEM_SEG_HEAD.NAME", "FGASegHed", "did you mean 'FGASegHead'"),
     ],
 )

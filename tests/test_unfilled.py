@@ -13,6 +13,7 @@ from fgaseg_d2.checkpoint.unfilled import UnfilledModel
 from tests.conftest import build_small, config
 from tests.methods.test_ldvc import LDVC
 from tests.test_catseg import CATSEG
+from tests.towers import small_clip
 
 VARIANTS = {
     "fgaseg": (),
@@ -21,6 +22,7 @@ VARIANTS = {
     "dense": ("MODEL.META_ARCHITECTURE", "DenseCLIP"),
     "ldvc": LDVC,
     "contrastive": ("MODEL.META_ARCHITECTURE", "CLIPPretraining"),
+    "eva02": ("MODEL.CLIP.NAME", small_clip("eva02")),
 }
 
 

@@ -17,7 +17,7 @@ def add_fgaseg_config(cfg: CN) -> None:
             defaults this family of models uses (RGB input, AdamW's learning rate, ...).
     """
     cfg.MODEL.META_ARCHITECTURE = "FGASeg"
-    cfg.MODEL.BACKBONE.NAME = "CLIPViT"
+    cfg.MODEL.BACKBONE.NAME = "build_image_tower"  # the class that suits MODEL.CLIP.NAME
     cfg.MODEL.BACKBONE.FREEZE_AT = 0
     cfg.MODEL.SEM_SEG_HEAD.NAME = "FGASegHead"
     cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
@@ -58,7 +58,8 @@ def _add_datasets(cfg: CN) -> None:
 
 def _add_clip(cfg: CN) -> None:
     clip = CN()
-    # A model name of open_clip, or the path of an open_clip model configuration (.json).
+    # A model name of open_clip, or the path of an open_clip model configuration (.json). Where only
+    # an image tower is needed, also a name of timm. docs/TOWERS.md lists what there is.
     clip.NAME = "ViT-B-16-quickgelu"
     # A pretrained tag of open_clip ("openai"), the path or http(s) address of a CLIP checkpoint, or
     # "" for random weights. Never fetched when MODEL.WEIGHTS names a checkpoint: that brings CLIP's
@@ -66,14 +67,20 @@ def _add_clip(cfg: CN) -> None:
     clip.PRETRAINED = "openai"
     # How the last block gives a dense map: "fgaseg" (what FGAseg's weights were trained with), or,
     # for a CLIP that was not trained densely, "clip", "maskclip", "sclip", "naclip" or "clearclip";
-    # see docs/TRAINING_FREE.md.
+    # see docs/TRAINING_FREE.md. "declip" is what CAT-Seg on DeCLIP's towers was trained with.
     clip.DENSE_READING = "fgaseg"
     # DenseCLIPHead's logits are the cosines times this at first; it trains. 100 at most.
     clip.LOGIT_SCALE = 1 / 0.07
     # Height and width that every picture is resized to before CLIP sees it, multiples of the patch.
+    # Empty: what the tower was made for. Unless it is changed, also where the patch does not divide
+    # the default.
     clip.IMAGE_SIZE = [384, 384]
+    # How learned position embeddings come to another grid: "bicubic" (what "" stands for with
+    # open_clip's own towers) or "antialias" (bicubic, smoothed; with timm's, which does it).
+    clip.POSITION_RESIZE = ""
     # The two blocks, counted from 0, whose outputs guide the decoder: earlier, later.
-    # Empty: one third and two thirds of the depth (3 and 7 of 12, 7 and 15 of 24).
+    # Empty: one third and two thirds of the depth (3 and 7 of 12, 7 and 15 of 24), or the stages at
+    # four times and twice the last one's resolution.
     clip.GUIDANCE_BLOCKS = []
     # Which CLIP parameters train: "frozen", "prompt", "attention" (the q and v weights), "full"
     # (everything in the transformer blocks) or "scratch" (all of CLIP, embeddings included).
@@ -83,6 +90,9 @@ def _add_clip(cfg: CN) -> None:
     clip.PROMPT_DEPTH = 0
     # Recompute CLIP's activations in the backward pass: less memory, about a third more time.
     clip.GRADIENT_CHECKPOINTING = False
+    # A folder with the files of a Hugging Face tokenizer, for a text tower that needs one (SigLIP).
+    # Empty: from the cache of transformers, or the network.
+    clip.TOKENIZER = ""
     # Text embeddings of 32 prompts and more are kept between runs, in iopath's cache folder
     # ($FVCORE_CACHE, ~/.torch/iopath_cache), in files of this many MiB together. 0: not kept.
     clip.TEXT_CACHE_SIZE = 256

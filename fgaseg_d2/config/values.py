@@ -47,14 +47,18 @@ _MODEL = {
     "WORDS.PROMPT_TEMPLATES": NAME,
     "CLIP.NAME": NAME,
     "CLIP.PRETRAINED": TEXT,
-    "CLIP.DENSE_READING": one_of("fgaseg", "clip", "maskclip", "sclip", "naclip", "clearclip"),
+    "CLIP.DENSE_READING": one_of(
+        *("fgaseg", "clip", "maskclip", "sclip", "naclip", "clearclip", "declip")
+    ),
     "CLIP.LOGIT_SCALE": number(above=0, most=100),
-    "CLIP.IMAGE_SIZE": items(whole(1, 2**13), 2),
+    "CLIP.IMAGE_SIZE": either(items(whole(1, 2**13), 2), just([])),
+    "CLIP.POSITION_RESIZE": one_of("", "bicubic", "antialias"),
     "CLIP.GUIDANCE_BLOCKS": either(just([]), items(whole(0, 2**8), 2)),
     "CLIP.FINETUNE": one_of("frozen", "prompt", "attention", "full", "scratch"),
     "CLIP.PROMPT_LENGTH": whole(0, 2**10),
     "CLIP.PROMPT_DEPTH": DEPTH,
     "CLIP.GRADIENT_CHECKPOINTING": FLAG,
+    "CLIP.TOKENIZER": TEXT,
     "CLIP.TEXT_CACHE_SIZE": whole(0, 2**20),  # MiB
 }
 _DATASETS = {

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -24,12 +25,16 @@ _PUBLISHED = {
 _WITHOUT_EFFECT = ("DATASETS", "DATALOADER", "SOLVER", "OUTPUT_DIR", "SEED", "VERSION")
 
 
-def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
+def describe_run(
+    cfg: CfgNode, config_file: str = "", image_size: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """Describe how a configuration makes predictions.
 
     Args:
         cfg: complete configuration.
         config_file: where it came from, "" if that is not known.
+        image_size: height and width at which the model sees pictures; None for what the
+            configuration says, which may leave it to the tower.
 
     Returns:
         "weights", "config", "clip", "protocol" (one line), "deviations" from the published one,
@@ -40,7 +45,7 @@ def describe_run(cfg: CfgNode, config_file: str = "") -> dict[str, Any]:
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
         "config": config_file,
         "clip": cfg.MODEL.CLIP.NAME,
-        "protocol": _protocol(cfg),
+        "protocol": _protocol(cfg, image_size or cfg.MODEL.CLIP.IMAGE_SIZE),
         "deviations": [
             f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
             for key, wanted in {**_PUBLISHED, **chosen_method(cfg).published}.items()
@@ -60,20 +65,21 @@ def _initial_weights(pretrained: str) -> str:
     return f"CLIP's own ({pretrained}), no others" if pretrained else "none (random)"
 
 
-def _protocol(cfg: CfgNode) -> str:
-    window, size = cfg.TEST.SLIDING_WINDOW, cfg.MODEL.CLIP.IMAGE_SIZE
+def _protocol(cfg: CfgNode, image_size: Sequence[int]) -> str:
+    window = cfg.TEST.SLIDING_WINDOW
+    size = _by(list(image_size)) if image_size else "the tower's own size"
     if window.ENABLED and window.SHORT_SIDE:
         looks = (
             f"sliding window, short side {window.SHORT_SIDE}, at most {window.LONG_SIDE}, windows "
-            f"{_by(window.SIZE)} at stride {_by(window.STRIDE)}, each at {_by(size)}"
+            f"{_by(window.SIZE)} at stride {_by(window.STRIDE)}, each at {size}"
         )
     elif window.ENABLED:
         looks = (
             f"sliding window, canvas {_by(window.CANVAS)}, windows {_by(window.SIZE)} at stride "
-            f"{_by(window.STRIDE)} and the whole picture, each at {_by(size)}"
+            f"{_by(window.STRIDE)} and the whole picture, each at {size}"
         )
     else:
-        looks = f"the whole picture at {_by(size)}"
+        looks = f"the whole picture at {size}"
     short, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     parts = [
         f"short side {short}, at most {longest}" if short else "pictures at their own size",

@@ -71,7 +71,7 @@ def evaluate(
     if not trained and (getattr(model, "needs_weights", True) or not cfg.MODEL.CLIP.PRETRAINED):
         logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was not trained")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    run = describe_run(cfg, config_file)
+    run = describe_run(cfg, config_file, getattr(model, "image_size", None))
     by_task, figures, page = {}, {}, ""
     for name in cfg.DATASETS.TEST:
         part = with_test_set(cfg, name)

@@ -126,7 +126,7 @@ class OpenVocabSegmentor(nn.Module):
             "train_vocabulary": configured_words(words, cfg.DATASETS.TRAIN),
             "test_vocabulary": configured_words(words, cfg.DATASETS.TEST),
             "unseen": configured_unseen(setting(cfg, "DATASETS.UNSEEN"), cfg.DATASETS.TRAIN),
-            "image_size": tuple(cfg.MODEL.CLIP.IMAGE_SIZE),
+            "image_size": normalisation.image_size(cfg.MODEL.CLIP.IMAGE_SIZE, backbone),
             **normalisation.from_config(cfg),
             "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
             if window.ENABLED

@@ -24,8 +24,9 @@ WEIGHTS = {
     ),
     "naclip": lambda q, k, near: (k @ k.T / math.sqrt(q.shape[1]) + near).softmax(1),
     "clearclip": lambda q, k, near: (q @ q.T / math.sqrt(q.shape[1])).softmax(1),
+    "declip": lambda q, k, near: (q @ q.T).softmax(1) + (k @ k.T).softmax(1),
 }
-ATTENTION_ALONE = ("naclip", "clearclip")
+ATTENTION_ALONE = ("naclip", "clearclip", "declip")
 
 
 def random_towers(tmp_path, **vision):
@@ -85,7 +86,9 @@ def by_hand(visual, image, name):
     if name not in ATTENTION_ALONE:
         output = output + (tokens[0] if name == "fgaseg" else tokens)
         output = output + block.ls_2(block.mlp(block.ln_2(output)))
-    return (visual.ln_post(output) @ visual.proj)[1:].T.view(-1, height, width)
+    dense = (visual.ln_post(output) @ visual.proj)[1:]
+    dense = F.normalize(dense, dim=1) if name == "declip" else dense
+    return dense.T.view(-1, height, width)
 
 
 @pytest.mark.parametrize("name", READINGS)
@@ -200,5 +203,5 @@ def test_every_reading_is_documented():
 
 
 def test_an_unknown_reading_names_those_there_are():
-    with pytest.raises(ValueError, match="DENSE_READING to be .*'clip', .*'clearclip', got 'gem'"):
+    with pytest.raises(ValueError, match="DENSE_READING to be .*'clip', .*'declip', got 'gem'"):
         build_small("MODEL.CLIP.DENSE_READING", "gem")

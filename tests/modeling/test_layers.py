@@ -30,7 +30,8 @@ def test_split_attention_computes_what_the_packed_one_does():
 def test_attention_that_trains_in_half_precision_is_the_same(masked):
     """Its plain products against float32, as near as the fused attention without gradients."""
     torch.manual_seed(0)
-    attention, x = SplitQKVAttention(32, 4), torch.randn(2, 9, 32)
+    packed, x = nn.MultiheadAttention(32, 4, batch_first=True), torch.randn(2, 9, 32)
+    attention = SplitQKVAttention.from_packed(packed)
     mask = torch.full((9, 9), -math.inf).triu(1) if masked else None
     expected = attention(x, x, x, attn_mask=mask)[0]
     expected.square().sum().backward()

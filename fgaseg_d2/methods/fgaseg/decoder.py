@@ -3,9 +3,10 @@
 Letters: B images, T classes, D hidden channels, h w token grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from ...modeling.layers.chunks import in_chunks
@@ -80,3 +81,28 @@ class Decoder(nn.Module):
 def to_one(conv: nn.Module, x: Tensor) -> Tensor:
     """B x T x h x w x D -> B x T x h x w, by a convolution to one channel."""
     return conv(to_maps(x)).squeeze(1).unflatten(0, x.shape[:2])
+
+
+def guidance_layers(
+    shapes: Mapping[str, ShapeSpec], channels: Sequence[int]
+) -> list[nn.ConvTranspose2d]:
+    """What brings the backbone's guiding levels to 2h and 4h.
+
+    Args:
+        shapes: the backbone's `output_shape()`, with "guidance_early" and "guidance_late".
+        channels: of the results.
+
+    Raises:
+        ValueError: a level is finer than that.
+    """
+    layers, dense = [], shapes["dense"]
+    for name, times, out in zip(("early", "late"), (2, 4), channels, strict=True):
+        level = shapes[f"guidance_{name}"]
+        factor, rest = divmod(level.stride * times, dense.stride)
+        if not factor or rest:
+            raise ValueError(
+                f"expected `levels` at most {times} times as fine as the dense map, whose stride "
+                f"is {dense.stride}, got one of {level.stride}; choose a later stage."
+            )
+        layers.append(nn.ConvTranspose2d(level.channels, out, factor, stride=factor))
+    return layers

@@ -20,7 +20,7 @@ from ...modeling.layers.recording import largest
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.stages import Stage
 from .aggregation import Aggregation, Fusion, MapEmbedding
-from .decoder import Decoder
+from .decoder import Decoder, guidance_layers
 from .early_rejection import ClassMaps, EarlyRejection, best_anywhere
 from .p2tformer import P2Tformer
 from .supplementation import LocalSimilarity
@@ -55,6 +55,7 @@ class FGASegHead(nn.Module):
         keep="MODEL.FGASEG.FAST.KEEP",
         max_classes="MODEL.FGASEG.MAX_CLASSES",
         keep_classes="MODEL.FGASEG.KEEP_CLASSES",
+        levels="MODEL.CLIP.GUIDANCE_BLOCKS",
     )
     @configurable
     def __init__(
@@ -101,7 +102,6 @@ class FGASegHead(nn.Module):
         """The arguments of the constructor; `input_shape` is the backbone's output_shape()."""
         fga = cfg.MODEL.FGASEG
         embed_dim, dim = input_shape["dense"].channels, fga.HIDDEN_DIM
-        early, late = (input_shape[f"guidance_{name}"].channels for name in ("early", "late"))
         with keys_of(heads="MODEL.FGASEG.P2T.HEADS"):
             p2tformer = P2Tformer(
                 embed_dim,
@@ -141,10 +141,7 @@ class FGASegHead(nn.Module):
             "local_similarity": local_similarity,
             "aggregation": aggregation,
             "decoder": decoder,
-            "guidance_up": (
-                nn.ConvTranspose2d(early, fga.GUIDANCE_DIMS[0], 2, stride=2),
-                nn.ConvTranspose2d(late, fga.GUIDANCE_DIMS[1], 4, stride=4),
-            ),
+            "guidance_up": guidance_layers(input_shape, fga.GUIDANCE_DIMS),
             "fusion": Fusion(dim, fga.FUSION),
             "hidden_dim": dim,
             "max_classes": fga.MAX_CLASSES,

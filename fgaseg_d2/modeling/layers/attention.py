@@ -15,28 +15,44 @@ class SplitQKVAttention(nn.Module):
     ``nn.MultiheadAttention`` packs the three into one tensor, so they can only train together:
     weight decay would move a frozen k that shares a tensor with a trained q. Computes the same and
     takes the arguments that open_clip's transformer blocks pass.
+
+    Args:
+        q_proj, k_proj, v_proj, out_proj: the projections.
+        num_heads: heads of the queries.
+        kv_heads: heads of keys and values, each of them for as many of the queries; None for
+            `num_heads`.
+        q_norm, k_norm: of the queries and keys of each head; None for nothing.
+        inner_norm: of what the heads bring, before `out_proj`; None for nothing.
+        gate: token -> what weighs, by way of a sigmoid, what the heads bring it; None for nothing.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    def __init__(
+        self,
+        q_proj: nn.Linear,
+        k_proj: nn.Linear,
+        v_proj: nn.Linear,
+        out_proj: nn.Linear,
+        *,
+        num_heads: int,
+        kv_heads: int | None = None,
+        q_norm: nn.Module | None = None,
+        k_norm: nn.Module | None = None,
+        inner_norm: nn.Module | None = None,
+        gate: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.q_proj = Linear(embed_dim, embed_dim)
-        self.k_proj = Linear(embed_dim, embed_dim)
-        self.v_proj = Linear(embed_dim, embed_dim)
-        self.out_proj = Linear(embed_dim, embed_dim)
+        self.num_heads, self.kv_heads = num_heads, kv_heads or num_heads
+        self.q_proj, self.k_proj, self.v_proj = q_proj, k_proj, v_proj
+        self.q_norm, self.k_norm = q_norm or nn.Identity(), k_norm or nn.Identity()
+        self.inner_norm = inner_norm or nn.Identity()
+        self.gate = gate
+        self.out_proj = out_proj
 
     @classmethod
     def from_packed(cls, packed: nn.MultiheadAttention) -> "SplitQKVAttention":
-        """The same function as `packed` (batch first, equal sizes of q, k and v, with biases)."""
-        split = cls(packed.embed_dim, packed.num_heads)
-        projections = (split.q_proj, split.k_proj, split.v_proj)
-        weights, biases = packed.in_proj_weight.chunk(3), packed.in_proj_bias.chunk(3)
-        with torch.no_grad():
-            for projection, weight, bias in zip(projections, weights, biases, strict=True):
-                projection.weight.copy_(weight)
-                projection.bias.copy_(bias)
-            split.out_proj.load_state_dict(packed.out_proj.state_dict())
-        return split
+        """The same function as `packed` (batch first, equal sizes of q, k and v)."""
+        q, k, v = split_linear(packed.in_proj_weight, packed.in_proj_bias, 3)
+        return cls(q, k, v, Linear.like(packed.out_proj), num_heads=packed.num_heads)
 
     def forward(
         self,
@@ -51,43 +67,129 @@ class SplitQKVAttention(nn.Module):
         Args:
             query: N x L x E; `key` and `value`: N x S x E.
             need_weights: part of torch's signature; the attention weights are never returned.
-            attn_mask: L x S, added to the scores.
+            attn_mask: L x S, or N * H x L x S, added to the scores.
 
         Returns:
             N x L x E, and None in place of the weights.
         """
-        q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
-        return self.out_proj(self._attend(q, k, v, attn_mask)), None
+        if attn_mask is not None and attn_mask.ndim == 3:
+            attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
+        q, k, v = self._queries(query), self._keys(key), self._values(value)
+        return self.finish(_attend(q, k, v, attn_mask), query), None
+
+    def self_attend(
+        self,
+        tokens: Tensor,
+        rope: Tensor | None = None,
+        mask: Tensor | None = None,
+        first: int | None = None,
+    ) -> Tensor:
+        """Let tokens attend to all of them.
+
+        Args:
+            tokens: N x L x E.
+            rope: the places of the last tokens, see `turned`.
+            mask: L x L, added to the scores.
+            first: so many tokens in front ask, which have no place; None for all tokens.
+
+        Returns:
+            N x L x E, or N x first x E.
+        """
+        asking = tokens if first is None else tokens[:, :first]
+        q, k, v = self._queries(asking), self._keys(tokens), self._values(tokens)
+        q = self.turned(q, rope) if first is None else q
+        return self.finish(_attend(q, self.turned(k, rope), v, mask), asking)
 
     def correlate(
-        self, tokens: Tensor, projection: nn.Linear, bias: Tensor | None = None
+        self,
+        tokens: Tensor,
+        by: str,
+        *,
+        rope: Tensor | None = None,
+        bias: Tensor | None = None,
+        scale: float | None = None,
     ) -> Tensor:
         """Let each token attend to those that look like it after one projection.
 
         Args:
             tokens: N x L x E.
-            projection: `q_proj` or `k_proj`, in place of both.
+            by: the projection in place of both, "query" or "key".
+            rope: the places of the last tokens, see `turned`.
             bias: L x L, added to the scores.
+            scale: factor of the scores; None for one over the root of a head's channels.
 
         Returns:
-            N x L x E, before `out_proj`.
+            N x L x E, for `finish`.
         """
-        alike = projection(tokens)
-        return self._attend(alike, alike, self.v_proj(tokens), bias)
+        project = {"query": self._queries, "key": self._keys}[by]
+        alike = self.turned(project(tokens), rope)
+        return _attend(alike, alike, self._values(tokens), bias, scale)
 
     def project_values(self, value: Tensor) -> Tensor:
         """What a token gives when it attends to itself alone: N x L x E -> N x L x E."""
-        return self.out_proj(self.v_proj(value))
+        return self.finish(_joined(self._values(value)), value)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
-        mask = None if mask is None else mask.to(q.dtype)
-        if _trains_in_half_precision_on_cpu(q, k):
-            scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-            out = (scores if mask is None else scores + mask).softmax(-1).to(v.dtype) @ v
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return out.transpose(1, 2).flatten(2)
+    def finish(self, attended: Tensor, tokens: Tensor) -> Tensor:
+        """What the heads bring to tokens, N x L x E each -> the attention's output."""
+        attended = self.inner_norm(attended)
+        if self.gate is not None:
+            attended = attended * self.gate(tokens).sigmoid()
+        return self.out_proj(attended)
+
+    def turned(self, heads: Tensor, rope: Tensor | None) -> Tensor:
+        """Queries or keys N x H x L x d, turned by the places of their tokens; here there are none.
+
+        Args:
+            heads: of tokens of which the last ones have places.
+            rope: what the tower makes of the places; None where it knows of none.
+        """
+        return heads
+
+    def _queries(self, x: Tensor) -> Tensor:
+        return self.q_norm(_heads(self.q_proj(x), self.num_heads))
+
+    def _keys(self, x: Tensor) -> Tensor:
+        return self._for_all_queries(self.k_norm(_heads(self.k_proj(x), self.kv_heads)))
+
+    def _values(self, x: Tensor) -> Tensor:
+        return self._for_all_queries(_heads(self.v_proj(x), self.kv_heads))
+
+    def _for_all_queries(self, heads: Tensor) -> Tensor:
+        if self.kv_heads == self.num_heads:
+            return heads
+        return heads.repeat_interleave(self.num_heads // self.kv_heads, dim=1)
+
+
+def split_linear(weight: Tensor, bias: Tensor | None, parts: int) -> list[Linear]:
+    """The layers that a packed one consists of, each with parameters of its own.
+
+    Args:
+        weight: of `parts` layers below one another.
+        bias: likewise; None for none.
+    """
+    biases = [None] * parts if bias is None else bias.chunk(parts)
+    return [Linear.of(w, b) for w, b in zip(weight.chunk(parts), biases, strict=True)]
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """N x L x E -> N x H x L x d."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _joined(heads: Tensor) -> Tensor:
+    """N x H x L x d -> N x L x E."""
+    return heads.transpose(1, 2).flatten(2)
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """Heads N x H x L x d -> N x L x E."""
+    mask = None if mask is None else mask.to(q.dtype)
+    if not _trains_in_half_precision_on_cpu(q, k):
+        return _joined(F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale))
+    scores = q @ k.transpose(-2, -1) * (scale or q.shape[-1] ** -0.5)
+    return _joined((scores if mask is None else scores + mask).softmax(-1).to(v.dtype) @ v)
 
 
 def _trains_in_half_precision_on_cpu(q: Tensor, k: Tensor) -> bool:

@@ -64,6 +64,15 @@ class Linear(nn.Linear):
         same.weight, same.bias = layer.weight, layer.bias
         return same
 
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None) -> "Linear":
+        """A layer with copies of a weight, out_features x in_features, and of a bias."""
+        layer = cls(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+        layer.weight = nn.Parameter(weight.detach().clone())
+        if bias is not None:
+            layer.bias = nn.Parameter(bias.detach().clone())
+        return layer
+
     def forward(self, input: Tensor) -> Tensor:
         """... x in_features -> ... x out_features."""
         return linear(input, self.weight, self.bias)

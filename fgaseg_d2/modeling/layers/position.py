@@ -32,21 +32,27 @@ def sine_encoding(channels: int, height: int, width: int, device: torch.device) 
     return torch.cat((y, x), dim=2)
 
 
-def resize_grid_embedding(embedding: Tensor, old: Size, new: Size) -> Tensor:
-    """Resize a learned position embedding that begins with the CLS token's.
+def resize_grid_embedding(
+    embedding: Tensor, old: Size, new: Size, *, front: int = 1, antialias: bool = False
+) -> Tensor:
+    """Resize a learned position embedding that begins with that of tokens without a place.
 
     Args:
-        embedding: (1 + h * w) x C.
+        embedding: (front + h * w) x C.
         old: its height h and width w.
         new: the height and width wanted.
+        front: tokens without a place, such as CLS.
+        antialias: smooth, as timm does; it is another kernel also where a grid grows.
 
     Returns:
-        (1 + height * width) x C; bicubic, corners not aligned.
+        (front + height * width) x C; bicubic, corners not aligned.
     """
     if tuple(old) == tuple(new):
         return embedding
-    cls, grid = embedding[:1], embedding[1:]
+    first, grid = embedding[:front], embedding[front:]
     grid = grid.reshape(1, *old, -1).permute(0, 3, 1, 2)
     # Bicubic interpolation has no bfloat16 kernel on every device.
-    grid = F.interpolate(grid.float(), tuple(new), mode="bicubic", align_corners=False)
-    return torch.cat((cls, grid.to(cls.dtype).flatten(2).squeeze(0).T))
+    grid = F.interpolate(
+        grid.float(), tuple(new), mode="bicubic", align_corners=False, antialias=antialias
+    )
+    return torch.cat((first, grid.to(first.dtype).flatten(2).squeeze(0).T))

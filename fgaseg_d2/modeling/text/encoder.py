@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.logger import log_first_n
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import Transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,13 +19,13 @@ from ...checkpoint.kept_tensors import fingerprint
 from ...config.key_names import built_from_keys
 from ...config.renamed_keys import setting
 from ..layers.recording import without_recording
-from ..towers.base import check_training_mode
-from ..towers.clip_vit import train_blocks
-from ..towers.loading import build_tokenizer, load_clip, needed_pretrained
+from ..towers.base import check_training_mode, train_blocks
+from ..towers.loading import load_clip, needed_pretrained
+from ..towers.tokenizers import build_tokenizer
 from .cache import TextCache
 from .learned_prompts import add_block_tokens
 from .name_tokens import warnings_about
-from .prompts import describe_tower, encode_prompts
+from .prompts import blocks_of, describe_tower, encode_prompts, reads_at_the_end_of_text
 from .recent_embeddings import RecentEmbeddings
 from .templates import resolve_templates
 
@@ -65,6 +66,7 @@ class CLIPTextEncoder(nn.Module):
         clip="MODEL.CLIP.NAME",
         pretrained="MODEL.CLIP.PRETRAINED",
         templates="MODEL.WORDS.PROMPT_TEMPLATES",
+        tokenizer="MODEL.CLIP.TOKENIZER",
     )
     @configurable
     def __init__(
@@ -79,25 +81,31 @@ class CLIPTextEncoder(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        # Neither is part of the text tower, and DDP refuses parameters that nothing uses.
-        for part in ("visual", "logit_scale", "logit_bias"):
+        # None is part of the text tower, and DDP refuses parameters that nothing uses.
+        for part in ("visual", "logit_scale", "logit_bias", "text_decoder"):
             if hasattr(clip, part):
                 delattr(clip, part)
         # Towers with a class of their own (CustomTextCLIP) keep the text part in `text`.
         self.clip = clip
         text: Any = getattr(clip, "text", clip)
-        if not isinstance(getattr(text, "transformer", None), Transformer):
+        own = isinstance(getattr(text, "transformer", None), Transformer)
+        if not own and not isinstance(text, HFTextEncoder):
             raise ValueError(
-                "expected `clip` to be a CLIP with open_clip's own text transformer, got "
-                f"a text tower of type {type(text).__name__}; choose another model."
+                "expected `clip` to be a CLIP with a text transformer of open_clip, its own or one "
+                f"of transformers, got a text tower of type {type(text).__name__}; choose another "
+                "model."
             )
-        if gradient_checkpointing:
+        if gradient_checkpointing and own:
             text.transformer.grad_checkpointing = True
+        elif gradient_checkpointing:
+            text.set_grad_checkpointing()
         self.tokenizer = tokenizer
         self.templates = tuple(templates)
         self.cache_size, self.batch_size = cache_size, batch_size
         self.disk_cache = disk_cache
         self._recent = RecentEmbeddings(cache_size)
+        # What stands behind no text stands behind any that is not cut.
+        self._padding = int(self._tokens([""])[0, -1])
         self.register_parameter("block_tokens", None)
 
     @classmethod
@@ -107,7 +115,7 @@ class CLIPTextEncoder(nn.Module):
         pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
         return {
             "clip": load_clip(clip_cfg.NAME, pretrained),
-            "tokenizer": build_tokenizer(clip_cfg.NAME),
+            "tokenizer": build_tokenizer(clip_cfg.NAME, clip_cfg.TOKENIZER),
             "templates": resolve_templates(setting(cfg, "MODEL.WORDS.PROMPT_TEMPLATES")),
             "disk_cache": TextCache(clip_cfg.TEXT_CACHE_SIZE * 2**20)
             if clip_cfg.TEXT_CACHE_SIZE
@@ -118,8 +126,7 @@ class CLIPTextEncoder(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer blocks."""
-        text: Any = getattr(self.clip, "text", self.clip)
-        return text.transformer.resblocks
+        return blocks_of(self.clip)
 
     def train_only(self, mode: str) -> None:
         """Freeze and unfreeze the tower's parameters, in place; see `ImageTower.train_only`."""
@@ -185,7 +192,7 @@ class CLIPTextEncoder(nn.Module):
             B x C, unit norm.
         """
         tokens = self._tokens(list(sentences))
-        cut = sum(row[-1] != 0 for row in tokens.tolist())
+        cut = int((tokens[:, -1] != self._padding).sum())
         if cut:
             log_first_n(
                 logging.WARNING,
@@ -241,7 +248,10 @@ class CLIPTextEncoder(nn.Module):
         names = _names(entries)
         template = max(self.templates, key=len)
         tokens = self._tokens([template.replace("{}", name) for name in names])
-        for message in warnings_about(names, tokens):
+        ends_at_largest = reads_at_the_end_of_text(self.clip)
+        for message in warnings_about(
+            names, tokens, padding=self._padding, ends_at_largest=ends_at_largest
+        ):
             if self.training:
                 # Every step has words, often the same.
                 log_first_n(logging.WARNING, message, n=2, name=__name__)

@@ -8,23 +8,29 @@ _QUOTED = 3  # names in a warning
 _LENGTH = 40  # characters of a name in a warning
 
 
-def warnings_about(names: Sequence[str], tokens: Tensor) -> Iterator[str]:
+def warnings_about(
+    names: Sequence[str], tokens: Tensor, *, padding: int, ends_at_largest: bool
+) -> Iterator[str]:
     """Say which names CLIP does not see whole, and which it cannot tell apart.
 
     Args:
         names: all different.
-        tokens: N x context length, of a prompt with each of the names; 0 behind the end of text.
+        tokens: N x context length, of a prompt with each of the names.
+        padding: the token behind the text.
+        ends_at_largest: the token with the highest number ends the text, and what stands behind it
+            is not read.
     """
-    long = [name for name, row in zip(names, tokens.tolist(), strict=True) if row[-1] != 0]
+    rows = tokens.tolist()
+    long = [name for name, row in zip(names, rows, strict=True) if row[-1] != padding]
     if long:
         yield (
             f"{len(long)} of {len(names)} names fill CLIP's {tokens.shape[1]} tokens and may have "
             f"been cut ({_quoted(long)}); shorten them"
         )
     groups: dict[tuple[int, ...], list[str]] = {}
-    # What stands behind the end of text is not read; that token has the highest number.
-    for name, row in zip(names, tokens.tolist(), strict=True):
-        groups.setdefault(tuple(row[: row.index(max(row)) + 1]), []).append(name)
+    for name, row in zip(names, rows, strict=True):
+        end = row.index(max(row)) + 1 if ends_at_largest else len(row)
+        groups.setdefault(tuple(row[:end]), []).append(name)
     for alike in (group for group in groups.values() if len(group) > 1):
         yield (
             f"{len(alike)} names are one and the same to CLIP ({_quoted(alike)}), so that it "

@@ -3,6 +3,8 @@
 from typing import Any
 
 import torch
+from open_clip.hf_configs import arch_dict
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,8 +48,19 @@ def encode_prompts(
 def describe_tower(clip: Any) -> str:
     """What a text tower computes, its weights apart: towers of one description are one function."""
     text = _text_part(clip)
+    if isinstance(text, HFTextEncoder):
+        return f"{text} {text.config}"
     heads = [block.attn.num_heads for block in text.transformer.resblocks]
     return f"{text} heads {heads} reads at the end of text {reads_at_the_end_of_text(clip)}"
+
+
+def blocks_of(clip: Any) -> nn.ModuleList:
+    """The transformer blocks of a text tower."""
+    text = _text_part(clip)
+    if not isinstance(text, HFTextEncoder):
+        return text.transformer.resblocks
+    encoder = getattr(text.transformer, "encoder", text.transformer)
+    return getattr(encoder, arch_dict[text.config.model_type]["config_names"]["layer_attr"])
 
 
 @torch.no_grad()
@@ -78,7 +91,8 @@ def reads_at_the_end_of_text(clip: Any) -> bool:
     text = _text_part(clip)
     pooling = getattr(text, "pool_type", None) or getattr(text, "text_pool_type", None)
     # open_clip's mask is the causal one, where there is any; CoCa puts a CLS token behind the text.
-    causal = text.attn_mask is not None and getattr(text, "cls_emb", None) is None
+    mask, behind = getattr(text, "attn_mask", None), getattr(text, "cls_emb", None)
+    causal = mask is not None and behind is None
     return pooling == "argmax" and causal
 
 

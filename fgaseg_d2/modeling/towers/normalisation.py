@@ -1,4 +1,4 @@
-"""Mean and deviation of the pixels that a CLIP was trained with."""
+"""How the pictures were that a tower was trained with: mean and deviation of pixels, and size."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,32 @@ from detectron2.config import CfgNode
 
 from ...io.json_files import read_json
 from ...io.regular_files import is_file
+from .base import ImageTower
+from .model_names import is_timms
+from .timm_models import timm_preprocessing
 
 logger = logging.getLogger(__name__)
 
 # In the repositories in which CLIPs of open_clip are published, beside the weights.
 _CONFIG_FILE = "open_clip_config.json"
 _KEYS = ("mean", "std")
+# Which stands for the tower's own size where the patch does not divide it.
+_USUAL_SIZE = (384, 384)
+
+
+def image_size(configured: Sequence[int], tower: ImageTower) -> tuple[int, int]:
+    """The input size of a tower.
+
+    Args:
+        configured: MODEL.CLIP.IMAGE_SIZE; empty for what the tower was made for, which also stands
+            for the default where the tower cannot take that.
+        tower: which says what it was made for.
+    """
+    usual = tuple(configured) == _USUAL_SIZE
+    if configured and not (usual and _USUAL_SIZE[0] % tower.size_divisibility):
+        return configured[0], configured[-1]
+    logger.info("MODEL.CLIP.IMAGE_SIZE: %s, as the tower was made for", list(tower.image_size))
+    return tower.image_size
 
 
 def from_config(cfg: CfgNode) -> dict[str, list[float]]:
@@ -23,8 +43,8 @@ def from_config(cfg: CfgNode) -> dict[str, list[float]]:
 
     MODEL.PIXEL_MEAN and MODEL.PIXEL_STD count where they are set. Their defaults are those of most
     CLIPs; they stand for the values that MODEL.CLIP.PRETRAINED was trained with, if these are known
-    to be others. This does not depend on MODEL.WEIGHTS: whoever trained from these weights did it
-    with the same values.
+    to be others, or for those of all published weights of MODEL.CLIP.NAME, where they agree. This
+    does not depend on MODEL.WEIGHTS: whoever trained from these weights did it with the same ones.
 
     Args:
         cfg: MODEL.PIXEL_MEAN, MODEL.PIXEL_STD, MODEL.CLIP and INPUT.FORMAT are used.
@@ -48,26 +68,33 @@ def from_config(cfg: CfgNode) -> dict[str, list[float]]:
         elif own and not _alike(values, wanted):
             logger.warning(
                 "MODEL.PIXEL_%s is %s, but the weights '%s' were trained with %s",
-                *(key.upper(), values, cfg.MODEL.CLIP.PRETRAINED, wanted),
+                *(key.upper(), values, cfg.MODEL.CLIP.PRETRAINED or cfg.MODEL.CLIP.NAME, wanted),
             )
     return {f"pixel_{key}": values for key, values in result.items()}
 
 
 def _published(name: str, pretrained: str) -> Mapping[str, Any]:
     """What is known of how weights were trained; empty for nothing."""
-    if not pretrained:
-        return {}
-    beside = Path(pretrained).parent / _CONFIG_FILE
-    if not is_file(pretrained):
-        name = Path(name).stem if name.endswith(".json") else name
-        return open_clip.get_pretrained_cfg(name, pretrained)
+    if is_timms(name):
+        return timm_preprocessing(name, pretrained)
+    name = Path(name).stem if name.endswith(".json") else name
+    if pretrained and not is_file(pretrained):
+        return open_clip.get_pretrained_cfg(name, pretrained) or _of_name(name)
     try:
-        found = read_json(beside)["preprocess_cfg"]
+        found = read_json(Path(pretrained).parent / _CONFIG_FILE)["preprocess_cfg"]
         legal = all(len(found[key]) == 3 and sum(map(float, found[key])) >= 0 for key in _KEYS)
     # Not there, or not what it is in those repositories.
     except (OSError, ValueError, TypeError, KeyError):
-        return {}
-    return found if legal else {}
+        return _of_name(name)
+    return found if legal else _of_name(name)
+
+
+def _of_name(name: str) -> Mapping[str, Any]:
+    """What all published weights of a name were trained with; empty where they differ."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    known = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]
+    agreed = all(one[key] == known[0][key] for one in known for key in _KEYS)
+    return {key: known[0][key] for key in _KEYS} if known and agreed else {}
 
 
 def _alike(one: Sequence[float], other: Sequence[float]) -> bool:

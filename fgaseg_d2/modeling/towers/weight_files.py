@@ -51,7 +51,7 @@ def load_weights(clip: nn.Module, path: str) -> bool | None:
     quick_gelu = None if OPENAI_SETTINGS.isdisjoint(state) else True
     if archive and (found := uses_quick_gelu(path)) is not None:
         quick_gelu = found
-    _check_names(state, wanted)
+    check_names(state, wanted)
     state = {name: tensor for name, tensor in state.items() if name in wanted}
     check_values(state, "it", wanted)
     clip.load_state_dict(state, strict=False)
@@ -88,8 +88,12 @@ def _renamed(
     return state
 
 
-def _check_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Refuse another model's weights, of which a part may fit."""
+def check_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Refuse another model's weights, of which a part may fit.
+
+    Raises:
+        ValueError: tensors are missing, of other shapes, or too many.
+    """
     missing = [name for name in wanted if name not in state and name not in _TEMPERATURE]
     if missing:
         raise ValueError(
