@@ -1,4 +1,4 @@
-"""The formats that FGAseg's weights come in beside our own: FGA-seg's and CAT-Seg's."""
+"""The formats that FGAseg's weights come in beside our own: FGA-seg's and CAT-Seg's, EVA or not."""
 
 import logging
 from collections.abc import Mapping
@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ...checkpoint.formats import register_format
+from ...modeling.towers.dense_reading import find_reading
 from .catseg import complete_catseg, is_catseg
-from .parameter_names import from_reference, is_reference, is_reference_name
+from .parameter_names import (
+    from_reference,
+    is_reference,
+    is_reference_name,
+    stands_on_eva_clip,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +64,27 @@ class CATSegFormat:
         return completed
 
 
+class EVACATSegFormat(CATSegFormat):
+    """CAT-Seg on EVA02-CLIP, as DeCLIP's authors publish it (arXiv 2505.04410)."""
+
+    name = "CAT-Seg on EVA02-CLIP"
+
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
+        """See `CheckpointFormat`."""
+        return stands_on_eva_clip(state)
+
+    def completed(self, state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        """See `CheckpointFormat`; a warning says where the tower is read otherwise."""
+        tower = getattr(model, "backbone", None)
+        reading = getattr(tower, "dense_reading", None)
+        if (reading, getattr(tower, "position_resize", "")) != (find_reading("declip"), "bicubic"):
+            logger.warning(
+                "These weights were trained with MODEL.CLIP.DENSE_READING declip and "
+                "MODEL.CLIP.POSITION_RESIZE bicubic, and mean less with others; set these."
+            )
+        return super().completed(state, model)
+
+
 def _warn_about_added_parts(model: nn.Module) -> None:
     """Say which parts cannot take over from CAT-Seg's zero start, or are not ready to use."""
     for name, parameter in model.named_parameters():
@@ -76,3 +103,4 @@ def _warn_about_added_parts(model: nn.Module) -> None:
 
 register_format(FGASegFormat())
 register_format(CATSegFormat())
+register_format(EVACATSegFormat())

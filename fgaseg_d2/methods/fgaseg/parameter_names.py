@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ...modeling.towers.eva_names import from_eva_clip, is_eva_clip, to_split_names
+
 HEAD = "sem_seg_head.predictor."
 _STARTS = (HEAD, "upsample1.", "upsample2.")
 
@@ -88,7 +90,9 @@ _UNUSED = re.compile(r".*\.attn_mask|pixel_(mean|std)|clip_pixel_(mean|std)|.*\.
 
 _PROJECTION = re.compile(r"(.*\.attn\.)([qkv])_proj_weight")
 _OUR_PROJECTION = re.compile(r"(.*\.resblocks\.\d+\.attn\.)([qkv])_proj\.(weight|bias)")
-_PACKED_BIAS = re.compile(r"(.*\.resblocks\.\d+\.attn\.)in_proj_bias")
+_PACKED = re.compile(r"(.*\.resblocks\.\d+\.attn\.)in_proj_(weight|bias)")
+_IMAGE_TOWER = HEAD + "clip_model.visual."
+_TIMM_TOWER = "backbone.visual.trunk."
 
 
 def is_reference_name(name: str) -> bool:
@@ -101,6 +105,11 @@ def is_reference(state: Mapping[str, Tensor]) -> bool:
     return any(name.startswith(HEAD) for name in state)
 
 
+def stands_on_eva_clip(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is CAT-Seg's on EVA02-CLIP, as DeCLIP's authors publish it."""
+    return is_eva_clip(state, _IMAGE_TOWER)
+
+
 def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate the state dict of a public checkpoint.
 
@@ -110,14 +119,16 @@ def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         The same tensors under ours; a name that no rule knows stays as it is.
     """
+    if stands_on_eva_clip(state):
+        state = to_split_names(from_eva_clip(state, _IMAGE_TOWER), f"{_IMAGE_TOWER}trunk.")
     converted: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if _UNUSED.fullmatch(name):
             continue
         ours = _rename(name)
-        if match := _PACKED_BIAS.fullmatch(ours):
+        if match := _PACKED.fullmatch(ours):
             for letter, part in zip("qkv", tensor.chunk(3), strict=True):
-                converted[f"{match[1]}{letter}_proj.bias"] = part
+                converted[f"{match[1]}{letter}_proj.{match[2]}"] = part
         elif match := _PROJECTION.fullmatch(ours):
             converted[f"{match[1]}{match[2]}_proj.weight"] = tensor
         elif ours.endswith((".pad_token", ".pad_guidance")):
@@ -164,7 +175,7 @@ def _rename(name: str) -> str:
 
 
 def _rename_back(name: str) -> str:
-    for pattern, template in _REVERSE_PATTERNS:
+    for pattern, template in () if name.startswith(_TIMM_TOWER) else _REVERSE_PATTERNS:
         if match := pattern.fullmatch(name):
             return template.format(*match.groups())
     raise ValueError(

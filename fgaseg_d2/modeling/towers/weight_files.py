@@ -17,6 +17,7 @@ from ...checkpoint.state_dicts import find_weights
 from ...checkpoint.torchscript import read_torchscript, uses_quick_gelu
 from ...checkpoint.weight_checks import check_size, check_values
 from ...wording import plain
+from .eva_names import from_eva_clip, is_eva_clip
 
 # Settings that OpenAI's archives hold as tensors; whoever saved their state dict has them too.
 OPENAI_SETTINGS = {"input_resolution", "context_length", "vocab_size"}
@@ -72,6 +73,8 @@ def _renamed(
     clip: nn.Module, state: dict[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Other names and shapes of the same weights -> the model's, as open_clip does."""
+    if is_eva_clip(state):
+        state = from_eva_clip(state)
     state = convert_state_dict(clip, state)
     if "positional_embedding" in state and "positional_embedding" not in wanted:
         state = convert_to_custom_text_state_dict(state)
