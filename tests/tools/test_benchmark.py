@@ -19,6 +19,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def few_numbers(monkeypatch):
     monkeypatch.setattr(measuring, "_SIDE", 64)
+    monkeypatch.setattr(measuring, "_SECONDS", 0)
 
 
 def test_everything_is_measured_and_written(tmp_path, capsys):
@@ -59,9 +60,11 @@ def test_every_number_of_classes_is_measured(tmp_path):
     assert done == [("forward", 2), ("forward", 3), ("text", 2), ("text", 3)]
 
 
-def test_start_up_is_measured_in_a_new_process(capsys):
-    assert benchmark.main([*SMALL, "--what", "startup"]) == 0
-    assert "startup" in capsys.readouterr().out
+def test_start_up_takes_a_new_process(tmp_path):
+    """Once; main calls it twice, and imports the libraries in each."""
+    bench = workloads.Bench("tests/data/small.yaml", [], "cpu", (40, 50), 1, tmp_path)
+    done = bench.startup(0)()
+    assert done.returncode == 0 and bench.model is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from torch.utils.benchmark import Timer
 from fgaseg_d2.modeling.segmentor import OpenVocabSegmentor
 from fgaseg_d2.modeling.stages import Hooked
 
-_SIDE = 2048  # of the matrices
+_SIDE, _SECONDS = 2048, 0.1  # of the matrices, and how long at least they are multiplied
 _GIB = 2**30
 
 
@@ -72,7 +72,7 @@ def measure(
 def matmul_rate(device: torch.device) -> float:
     """GFLOP/s of a large float32 matrix product, the best of several."""
     a, b = torch.ones(2, _SIDE, _SIDE, device=device).unbind(0)
-    times = _timer(lambda: torch.mm(a, b)).blocked_autorange(min_run_time=0.1).times
+    times = _timer(lambda: torch.mm(a, b)).blocked_autorange(min_run_time=_SECONDS).times
     return 2 * _SIDE**3 / min(times) / 1e9
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from detectron2.modeling import build_model
 
 from fgaseg_d2.checkpoint.files import BUNDLED, locate_checkpoint, read_checkpoint, write_checkpoint
 from fgaseg_d2.checkpoint.formats import recognise
+from fgaseg_d2.checkpoint.part_files import sha256_of
 from fgaseg_d2.checkpoint.weight_checks import check_values
 from fgaseg_d2.config.checks import check_names
 from fgaseg_d2.io.files import write_json
@@ -69,7 +69,7 @@ def settle(
     name = path if path.startswith(BUNDLED) else os.path.basename(path)
     given: dict[str, Any] = {"iterations": iterations, "overrides": overrides}
     if path:
-        given |= {"weights_sha256": _sha256(locate_checkpoint(path, "--weights"))}
+        given |= {"weights_sha256": sha256_of(locate_checkpoint(path, "--weights"))}
     for key, value in given.items():
         old = getattr(earlier, key, value)
         if value is not None and value != old:
@@ -139,11 +139,3 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
     check_values(fitting, checkpoint, wanted)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(target, {name: tensor.float() for name, tensor in fitting.items()})
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
