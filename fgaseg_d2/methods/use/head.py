@@ -65,7 +65,8 @@ class USEHead(nn.Module):
         for (name, norm), scale in zip(self.levels.items(), self.level_scales, strict=True):
             level = scale * norm(features[name].permute(0, 2, 3, 1))
             if level.shape[1:3] != grid:
-                maps = F.interpolate(level.permute(0, 3, 1, 2).float(), tuple(grid), mode="bilinear")
+                maps = level.permute(0, 3, 1, 2).float()
+                maps = F.interpolate(maps, tuple(grid), mode="bilinear")
                 level = maps.permute(0, 2, 3, 1)
             total = level if total is None else total + level
         assert total is not None
