@@ -45,6 +45,9 @@ def _add_datasets(cfg: CN) -> None:
     # And of pictures with captions: a list of {name: ..., file: ...}, a table with the columns
     # image and caption, and where these differ images (a folder) and columns (two titles).
     cfg.DATASETS.CAPTIONS = []
+    # And of pictures with segments: a list of {name: ..., file: ...}, JSON Lines as docs/USE.md
+    # describes them, and where that is not the file's folder images.
+    cfg.DATASETS.SEGMENTS = []
     # The words to evaluate with, one item for each of DATASETS.TEST: what --vocab takes, such as
     # "ade20k_847:all" for all names of a class; "" stands for the dataset's own words.
     cfg.DATASETS.TEST_VOCABULARIES = ()

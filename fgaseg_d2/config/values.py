@@ -70,6 +70,7 @@ _DATASETS = {
     # Each is checked when it is registered.
     "FOLDERS": items(_DESCRIBED),
     "CAPTIONS": items(_DESCRIBED),
+    "SEGMENTS": items(_DESCRIBED),
 }
 _INPUT = {
     "FORMAT": one_of("RGB", "BGR"),

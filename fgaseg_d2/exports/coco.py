@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..io.coco_masks import encoded_mask
 from ..vocabulary.vocabulary import BACKGROUND
 from .regions import LabelMap, Region
-from .rle import coco_rle
 
 INFO = {"description": "predicted by fgaseg_d2", "version": "1.0"}
 
@@ -66,7 +66,7 @@ def coco_annotations(
             "id": number,
             "image_id": image,
             "category_id": region.label + 1,
-            "segmentation": coco_rle(region.whole_mask(size)),
+            "segmentation": encoded_mask(region.whole_mask(size)),
             "area": region.area,
             "bbox": coco_box(region),
             "iscrowd": 0,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 _LARGEST_RUN = 2**16
@@ -26,21 +24,6 @@ def run_lengths(mask: np.ndarray) -> np.ndarray:
     edges = np.concatenate([[0], changes, [flat.size]])
     lengths = np.diff(edges)
     return np.concatenate([[0], lengths]) if flat[0] else lengths
-
-
-def coco_rle(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths, column by column, as JSON can hold them.
-
-    Args:
-        mask: H x W, bool.
-
-    Returns:
-        "size" (height, width) and "counts" as text, which ``pycocotools.mask`` reads.
-    """
-    from pycocotools import mask as mask_utils
-
-    encoded = mask_utils.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
 
 def brush_rle(mask: np.ndarray) -> list[int]:

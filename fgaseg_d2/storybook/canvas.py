@@ -46,6 +46,7 @@ class Canvas:
         self.side = min(height, width)
         self.image = np.zeros((height, width, 3), np.uint8)
         self.label = np.full((height, width), IGNORE_LABEL, np.uint8)
+        self.things = np.zeros((height, width), np.uint8)
 
     @property
     def height(self) -> float:
@@ -100,13 +101,16 @@ class Canvas:
         """
         draw_line(self.image, points, width, color, side=self.side, closed=closed)
 
-    def mark(self, polygons: Sequence[np.ndarray], class_id: int, outline: float = 0) -> None:
+    def mark(
+        self, polygons: Sequence[np.ndarray], class_id: int, outline: float = 0, thing: int = 0
+    ) -> None:
         """Label the union of polygons.
 
         Args:
             polygons: N x 2 corners each.
             class_id: Label of the area.
             outline: Width of a line around each of them that belongs to the area, if any.
+            thing: Number of the thing that the area is of, from 1; 0 for stuff.
         """
         left, top, right, bottom = self._bounds(polygons, outline)
         if left >= right or top >= bottom:
@@ -119,6 +123,7 @@ class Canvas:
                     mask, polygon, outline, 255, side=self.side, corner=(left, top), closed=True
                 )
         self.label[top:bottom, left:right][mask >= 128] = class_id
+        self.things[top:bottom, left:right][mask >= 128] = thing
 
     def _bounds(
         self, polygons: Sequence[np.ndarray], margin: float = 0

@@ -25,10 +25,13 @@ class Scene:
     Attributes:
         image: H x W x 3 uint8, RGB.
         label: H x W uint8, positions in :data:`classes.FULL_CLASSES`.
+        things: H x W uint8, the number of the thing that a pixel belongs to, from 1, the farthest
+            first; 0 for stuff.
     """
 
     image: np.ndarray
     label: np.ndarray
+    things: np.ndarray
 
 
 def draw_scene(
@@ -67,10 +70,11 @@ def draw_scene(
     things = place_things(layout, terrain, tuple(products), water)
     draw_terrain(canvas, terrain, light, texture)
     _draw_shadows(canvas, things, terrain, light)
-    for thing, look in zip(things, looks.spawn(len(things)), strict=True):
-        _draw_thing(canvas, thing, light, look)
+    several = enumerate(zip(things, looks.spawn(len(things)), strict=True), start=1)
+    for number, (thing, look) in several:
+        _draw_thing(canvas, thing, light, look, number)
     develop(canvas.image, light, atmosphere)
-    return Scene(canvas.image, canvas.label)
+    return Scene(canvas.image, canvas.label, canvas.things)
 
 
 def _draw_shadows(
@@ -92,7 +96,7 @@ def _draw_shadows(
     cast_shadows(canvas.image, mask, catching, light)
 
 
-def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice) -> None:
+def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice, number: int) -> None:
     paint = make_paint(
         dice,
         thing.product,
@@ -116,6 +120,6 @@ def _draw_thing(canvas: Canvas, thing: Placement, light: Light, dice: Dice) -> N
             else:
                 canvas.fill(points, part.color)
     class_id = CLASS_IDS[thing.product.name]
-    canvas.mark(outlined, class_id, outline)
+    canvas.mark(outlined, class_id, outline, number)
     if others:
-        canvas.mark(others, class_id)
+        canvas.mark(others, class_id, thing=number)

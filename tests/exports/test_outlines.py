@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from fgaseg_d2.exports.regions import LabelMap
 from fgaseg_d2.exports.rings import center_polygon, edge_rings
-from fgaseg_d2.exports.rle import brush_rle, coco_rle, run_lengths
+from fgaseg_d2.exports.rle import brush_rle, run_lengths
+from fgaseg_d2.io.coco_masks import encoded_mask
 from tests.exports.readers import pieces, unpacked_brush
 from tests.exports.scenes import labels, noise
 
@@ -97,7 +98,7 @@ def test_run_lengths_are_the_mask(found):
     lengths = run_lengths(mask)
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     assert (values.reshape(mask.shape) == mask).all() and (lengths[1:] > 0).all()
-    encoded = coco_rle(mask)
+    encoded = encoded_mask(mask)
     assert (mask_utils.decode(encoded) == mask).all() and isinstance(encoded["counts"], str)
     picture = unpacked_brush(brush_rle(mask)).reshape(*mask.shape, 4)
     assert (picture == 255 * mask[..., None]).all()

@@ -11,20 +11,22 @@ from detectron2.config import CfgNode
 from ...wording import shown
 from .captions import register_captions
 from .folders import register_folders
+from .segments import register_segments
 
 # Key of DATASETS -> what registers an item, the keys that it must have, and those it may have.
 _FORMS: dict[str, tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]] = {
     "FOLDERS": (register_folders, ("name", "images", "labels", "vocabulary"), ("ignore_label",)),
     "CAPTIONS": (register_captions, ("name", "file"), ("images", "columns")),
+    "SEGMENTS": (register_segments, ("name", "file"), ("images",)),
 }
 
 
 def register_configured(cfg: CfgNode) -> list[str]:
-    """Register every item of DATASETS.FOLDERS and DATASETS.CAPTIONS.
+    """Register every item of DATASETS.FOLDERS, DATASETS.CAPTIONS and DATASETS.SEGMENTS.
 
     Args:
-        cfg: only these are used, lists of the arguments of :func:`register_folders` and
-            :func:`register_captions` by name.
+        cfg: only these are used, lists of the arguments of :func:`register_folders`,
+            :func:`register_captions` and :func:`register_segments` by name.
 
     Returns:
         The names of the datasets.

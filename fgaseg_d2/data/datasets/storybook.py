@@ -18,6 +18,7 @@ from ...storybook.dataset import (
     split_folder,
 )
 from ...storybook.drawing import write_dataset
+from ...storybook.segments import write_segments
 from ...storybook.vocabularies import (
     ATTRIBUTE_WORDS,
     FULL,
@@ -30,8 +31,9 @@ from ...storybook.vocabularies import (
     UNSEEN,
     StorybookVocabulary,
 )
-from ...vocabulary.dataset_words import CAPTIONED, OWN_KEY
+from ...vocabulary.dataset_words import CAPTIONED, OWN_KEY, SEGMENTED
 from .catalog import datasets_root, replace_dataset
+from .segments import load_segments
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,13 @@ logger = logging.getLogger(__name__)
 CAPTIONS: dict[str, str] = {
     "storybook_captions_train": "captions_train",
     "storybook_captions_val": "captions_val",
+}
+
+# Registered name -> the split whose drawn segments it has.
+SEGMENTS: dict[str, str] = {
+    "storybook_segments_train": "train",
+    "storybook_segments_val": "generalized_val",
+    "storybook_segments_test": "test",
 }
 
 # Registered name -> the split whose scenes it shows, and the vocabulary.
@@ -105,6 +114,35 @@ def register_storybook(root: str | os.PathLike | None = None) -> None:
             image_root=str(split_folder(root, split) / "images"),
             **{OWN_KEY: {"kind": CAPTIONED}},
         )
+
+    for name, split in SEGMENTS.items():
+        replace_dataset(
+            name,
+            partial(load_drawn_segments, root, split),
+            evaluator_type="segments",
+            image_root=str(split_folder(root, split) / "images"),
+            **{OWN_KEY: {"kind": SEGMENTED}},
+        )
+
+
+def load_drawn_segments(root: str | os.PathLike, split: str) -> list[dict]:
+    """List the scenes of a split with their segments; what is missing of it is drawn first.
+
+    Args:
+        root: Folder that holds ``storybook/``.
+        split: One with label maps.
+
+    Returns:
+        One dict for each scene with ``file_name``, ``segments``, ``height``, ``width``.
+
+    Raises:
+        ValueError: The folder was drawn by another version of Storybook.
+        OSError: It cannot be written or read.
+    """
+    for _ in _pictures(root, split):
+        pass
+    file = write_segments(root, split)
+    return load_segments(file, file.parent)
 
 
 def load_storybook(

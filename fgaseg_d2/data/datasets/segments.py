@@ -1,0 +1,96 @@
+"""A dataset of one's own with segments: a file of JSON Lines, one record a picture."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...io.regular_files import home_path, is_file
+from ...io.segment_files import read_segment_file
+from ...vocabulary.dataset_words import OWN_KEY, SEGMENTED
+from ...wording import PATH, few, plain, shown
+from .catalog import checked_name, replace_dataset
+
+
+@dataclass(frozen=True)
+class _SegmentLoader:
+    """Reads the file when the dataset is first needed."""
+
+    name: str
+    file: Path
+    images: Path
+
+    def __call__(self) -> list[dict]:
+        try:
+            return load_segments(self.file, self.images)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"dataset {shown(self.name)}: {error}") from None
+
+
+def register_segments(
+    name: str, file: str | os.PathLike[str], images: str | os.PathLike[str] | None = None
+) -> None:
+    """Register pictures with segments as a dataset to train on; replaces an earlier call.
+
+    The file is read, and every picture looked for, when the dataset is first used.
+
+    Args:
+        name: for DATASETS.TRAIN.
+        file: JSON Lines, one record a picture; see docs/USE.md.
+        images: folder that the pictures' paths begin at; None: that of the file. ``~`` is the home
+            folder.
+
+    Raises:
+        ValueError: the name of a dataset that something else registered, or no path.
+    """
+    name = checked_name(name, _SegmentLoader)
+    path = _path(file, "the path of a file of segments")
+    folder = path.parent if images is None else _path(images, "the path of a folder for images")
+    replace_dataset(
+        name,
+        _SegmentLoader(name, path, folder),
+        evaluator_type="segments",
+        image_root=str(folder),
+        **{OWN_KEY: {"kind": SEGMENTED}},
+    )
+
+
+def load_segments(file: Path, images: Path) -> list[dict[str, Any]]:
+    """Read a file of segments, and see that every picture is there.
+
+    Args:
+        file: see :func:`register_segments`.
+        images: folder that the pictures' paths begin at.
+
+    Returns:
+        Dataset records with ``file_name``, ``height``, ``width`` and ``segments``; pictures without
+        a segment that has a text are left out.
+
+    Raises:
+        FileNotFoundError: no such file, or a picture is missing.
+        ValueError: the file is no such file.
+    """
+    records = []
+    for record in read_segment_file(file):
+        segments = [segment for segment in record["segments"] if segment.get("texts")]
+        name = record["file_name"]
+        path = name if "://" in name else str(images / name)
+        if segments:
+            records.append(record | {"file_name": path, "segments": segments})
+    missing = [r["file_name"] for r in records if "://" not in r["file_name"]]
+    missing = [path for path in missing if not is_file(path)]
+    if missing:
+        raise FileNotFoundError(
+            f"{file}: {len(missing)} of {len(records)} pictures do not exist: "
+            f"{few((plain(path, PATH) for path in missing), 3)}; check the file and the folder of "
+            "images"
+        )
+    return records
+
+
+def _path(path: Any, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ValueError(f"expected {what}, got {shown(path)}")
+    return home_path(path)
