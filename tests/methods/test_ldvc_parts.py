@@ -273,3 +273,24 @@ def test_vision_prompts_begin_in_their_bounds_and_share_a_projection():
     # In training each picture loses others of them.
     first, second = prompts.train()(2)[0]
     assert (first == 0).any() and not torch.equal(first == 0, second == 0)
+
+
+@pytest.mark.parametrize("consensus", ["none", "full", "route"])
+@pytest.mark.parametrize("anchor", ["class", "vision"])
+@pytest.mark.parametrize("start", ["random", "clip"])
+def test_masks_of_every_layer_start_as_clip_sees_them(start, anchor, consensus):
+    torch.manual_seed(0)
+    head = LDVCHead(dim=64, heads=4, anchor=anchor, consensus=consensus, start=start).eval()
+    features = {"dense": torch.randn(2, 64, 8, 8), "global": torch.randn(2, 64)}
+    text = nn.functional.normalize(torch.randn(5, 64), dim=-1)
+    with torch.no_grad():
+        masks = head(features, text)["masks"]
+    unit = nn.functional.normalize(features["dense"], dim=1)
+    cosines = np.einsum("bchw,nc->bnhw", unit.numpy(), text.numpy())
+    for layer in masks:
+        likeness = np.corrcoef(layer.numpy().ravel(), cosines.ravel())[0, 1]
+        slope = np.polyfit(cosines.ravel(), layer.numpy().ravel(), 1)[0]
+        if start == "clip":
+            assert likeness > 0.95 and slope == pytest.approx(16, rel=0.25)
+        else:
+            assert abs(likeness) < 0.5 and abs(slope) < 1

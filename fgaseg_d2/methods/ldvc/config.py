@@ -30,6 +30,9 @@ def add_config(cfg: CN) -> None:
     ldvc.TOP_WINDOWS = 4  # windows that a window's tokens attend to, clipped to those there are
     # A layer's masks: "attention" (its cross attention before the softmax, over heads) or "dot".
     ldvc.MASK = "attention"
+    # What training starts from: "random" weights, or weights that make the masks of every layer
+    # CLIP's own similarities ("clip"), which learns where classes are in far fewer iterations.
+    ldvc.START = "random"
     ldvc.LAYERS = 3
     ldvc.HEADS = 8
     ldvc.DROPOUT = 0.1
@@ -61,6 +64,7 @@ _RULES = {
     "WINDOW_SIZE": whole(1, 2**10),
     "TOP_WINDOWS": COUNT,
     "MASK": one_of("attention", "dot"),
+    "START": one_of("random", "clip"),
     "LAYERS": whole(1, 2**6),
     "HEADS": CHANNELS,
     "DROPOUT": _SHARE,
@@ -94,6 +98,6 @@ register_method(
             Part("MODEL.LDVC.CONSENSUS", _inside("WINDOW_SIZE", "TOP_WINDOWS"), _is("route")),
             Part("MODEL.LDVC.TRAINING", _inside("SEEN_SHIFT"), _is("inductive")),
         ),
-        training_only=_inside("DROP_PATH", "DROPOUT", "LOSS."),
+        training_only=_inside("START", "DROP_PATH", "DROPOUT", "LOSS."),
     )
 )

@@ -65,7 +65,24 @@ class MaskLayer(nn.Module):
 
     def look(self, queries: Tensor, keys: Tensor, q: Tensor, k: Tensor) -> Pair:
         """The queries as they are, and the masks of the projected ones: B x N x L."""
-        return queries, self.masks(q, k, scale=self.heads * math.sqrt(q.shape[-1] / self.heads))
+        return queries, self.masks(q, k, scale=self.attention_scale(q.shape[-1]))
+
+    def attention_scale(self, dim: int) -> float:
+        """What the mean over heads of attention's scores divides products over C channels by."""
+        return self.heads * math.sqrt(dim / self.heads)
+
+    @torch.no_grad()
+    def start_as_cosine(self, gain: float, lengths: float) -> None:
+        """Add to both projections what makes the scores `gain` times the cosine of their inputs.
+
+        Args:
+            gain: of the cosine.
+            lengths: the product of the inputs' norms.
+        """
+        dim = self.q.weight.shape[0]
+        diagonal = math.sqrt(gain * self.attention_scale(dim) / lengths)
+        for projection in (self.q, self.k):
+            projection.weight.diagonal().add_(diagonal)
 
     def masks(self, queries: Tensor, keys: Tensor, scale: float) -> Tensor:
         """Products of tokens and classes over a scale: B x N x L, float32."""

@@ -3,6 +3,7 @@
 Letters: B images, N classes, C joint embedding, h w token grid.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,10 @@ from ...modeling.routes import Routes
 from .decoder import build_layers
 from .route_attention import RouteAttention, SelfAttention
 
+# What multiplies CLIP's cosine in the masks that a head starts with: a cosine that is higher by 0.2
+# is a logit that is higher by 3.
+START_GAIN = 16.0
+
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class LDVCHead(nn.Module):
@@ -34,6 +39,7 @@ class LDVCHead(nn.Module):
         top: windows that a window's tokens attend to.
         mask: "attention" or "dot", see MODEL.LDVC.MASK.
         dropout: in training.
+        start: "random" or "clip", see MODEL.LDVC.START.
 
     Raises:
         ValueError: heads that do not divide C.
@@ -53,6 +59,7 @@ class LDVCHead(nn.Module):
         top: int = 4,
         mask: str = "attention",
         dropout: float = 0.1,
+        start: str = "random",
     ) -> None:
         super().__init__()
         if dim % heads:
@@ -73,6 +80,23 @@ class LDVCHead(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
+        if start == "clip":
+            self.start_as_clip(dim)
+
+    @torch.no_grad()
+    def start_as_clip(self, dim: int) -> None:
+        """Let anchors begin as the classes' text, sqrt(C) long, and masks as CLIP's cosines.
+
+        With random weights the masks are near 0 at every pixel, and where a class is can only be
+        learned once three small matrices agree; until then a training learns how frequent classes
+        are. CLIP's space is there from the start, for classes that training never shows too.
+        """
+        self.adapter.weight[:, dim:].diagonal().add_(math.sqrt(dim))
+        # A layer's norms make tokens sqrt(C) long; without one the first layer's are unit norm.
+        length = math.sqrt(dim)
+        for number, layer in enumerate(self.layers):
+            unit = layer.consensus is None and (number == 0 or layer.anchor == "vision")
+            layer.start_as_cosine(START_GAIN, length * (1.0 if unit else length))
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -88,6 +112,7 @@ class LDVCHead(nn.Module):
             "top": ldvc.TOP_WINDOWS,
             "mask": ldvc.MASK,
             "dropout": ldvc.DROPOUT,
+            "start": ldvc.START,
         }
 
     def forward(self, features: Mapping[str, Tensor], text: Tensor) -> dict[str, Any]:
