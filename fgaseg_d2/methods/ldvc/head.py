@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ...config.key_names import built_from_keys
 from ...modeling.layers.linear import Linear
 from ...modeling.routes import Routes
-from .decoder import build_layers
+from .decoder import MaskLayer, build_layers
 from .route_attention import RouteAttention, SelfAttention
 
 # What multiplies CLIP's cosine in the masks that a head starts with: a cosine that is higher by 0.2
@@ -95,6 +95,7 @@ class LDVCHead(nn.Module):
         # A layer's norms make tokens sqrt(C) long; without one the first layer's are unit norm.
         length = math.sqrt(dim)
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, MaskLayer)
             unit = layer.consensus is None and (number == 0 or layer.anchor == "vision")
             layer.start_as_cosine(START_GAIN, length * (1.0 if unit else length))
 
