@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.config import load_config
+from fgaseg_d2.config.values import value_of
 from fgaseg_d2.methods.use.head import USEHead
 from fgaseg_d2.methods.use.losses import SegmentTextLoss, text_keys
 from fgaseg_d2.methods.use.towers import level_blocks
 from fgaseg_d2.modeling.layers.area_pooling import area_shares, mask_means
 from tests.conftest import ROOT, build_small, config
 from tests.methods.tester import SegmentorTester, picture
+from tests.towers import small_name
 
 SMALL_CLIP = str(ROOT / "tests/data/clip/Small-ViT-8.json")
 USE = (
@@ -257,6 +259,20 @@ def test_a_tower_gets_its_own_pixels():
     torch.testing.assert_close(seen[0][0], expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_tower_of_timm_stands_beside_clip_on_the_finer_grid_with_its_own_pixels():
+    """DINOv2's pictures are normalised as ImageNet's, and its patches need not divide the size."""
+    name = small_name("dinov2")
+    model = use("MODEL.USE.TOWERS", [{"name": "clip"}, {"name": name, "mean": [1.0, 2.0, 3.0]}])
+    image, seen = picture(64, 64), []
+    model.other_towers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        patches = model._patches(model._squashed(image))
+    patch = model.other_towers[0].size_divisibility
+    assert patches.shape == (1, 8, 8, 32) and seen[0].shape[2] == round(64 / patch) * patch
+    alone = use("MODEL.USE.TOWERS", [{"name": name}], "MODEL.CLIP.IMAGE_SIZE", [56, 56])
+    assert len(alone.other_towers) == 0 and alone.backbone.size_divisibility == patch
+
+
 @pytest.mark.parametrize(
     ("depth", "count", "expected"),
     [(24, 4, [6, 12, 18, 24]), (12, 4, [3, 6, 9, 12]), (4, 4, [1, 2, 3, 4]), (2, 4, [1, 2])],
@@ -310,8 +326,9 @@ def test_kept_features_are_read_again_and_decided_by_weights_and_pixels(tmp_path
 
 
 def test_the_real_size_is_read():
-    cfg = config("configs/use/vitl14.yaml")
+    cfg = config("configs/use/vitl14_dinov2.yaml")
     assert cfg.MODEL.CLIP.NAME == "ViT-L-14-quickgelu" and cfg.MODEL.USE.DIM == 1024
+    assert [item["name"] for item in cfg.MODEL.USE.TOWERS] == ["clip", "vit_large_patch14_dinov2"]
     assert list(cfg.MODEL.CLIP.IMAGE_SIZE) == [448, 448]
 
 
@@ -325,5 +342,4 @@ def test_every_row_changes_what_it_names(name):
         for file in (f"ablations/{name}", "storybook")
     )
     for key, value in (ROWS[name] or {}).items():
-        node = key.removeprefix("MODEL.USE.")
-        assert row.MODEL.USE[node] == value != base.MODEL.USE[node]
+        assert value_of(row, key) == value != value_of(base, key)

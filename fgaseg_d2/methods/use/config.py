@@ -23,10 +23,11 @@ _TOWER_KEYS = {
 def add_config(cfg: CN) -> None:
     """Add MODEL.USE, with its defaults, to a configuration."""
     use = CN()
-    # One to three frozen towers, each {name: ...}: "clip" for that of MODEL.CLIP, or what
-    # MODEL.CLIP.NAME takes, with `pretrained` ("" for random weights), `mean` and `std` of its
-    # pixels (0..255, in the order of INPUT.FORMAT; absent: as CLIP's). `blocks`, counted from 1,
-    # are its levels; absent: LEVELS of them, evenly spaced, the last one among them.
+    # One to three frozen vision transformers, each {name: ...}: "clip" for that of MODEL.CLIP, or
+    # what MODEL.CLIP.NAME takes (timm's names as well), with `pretrained` ("" for random weights)
+    # and, where they are not those of its published weights, `mean` and `std` of its pixels
+    # (0..255, in the order of INPUT.FORMAT). `blocks`, counted from 1, are its levels; absent:
+    # LEVELS of them, evenly spaced, the last one among them.
     use.TOWERS = [{"name": "clip"}]
     use.LEVELS = 4
     use.LEVEL_MERGE = True  # False: of each tower the last level alone

@@ -89,11 +89,12 @@ class USE(OpenVocabSegmentor):
             last_alone=not use.LEVEL_MERGE,
             filled=filled,
             pixels=(shared["pixel_mean"], shared["pixel_std"]),
+            order=-1 if cfg.INPUT.FORMAT == "BGR" else 1,
         )
         kept = None
         if use.FEATURE_CACHE:
             kept = KeptTensors(use.FEATURE_CACHE * 2**20, "features", "features of frozen towers")
-        embed_dim = shared["backbone"].output_shape()["dense"].channels
+        embed_dim = shared["backbone"].embed_dim
         head = USEHead(
             levels=levels, wholes=wholes if use.GLOBAL else {}, dim=use.DIM, embed_dim=embed_dim
         )

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...checkpoint.kept_tensors import KeptTensors, fingerprint
-from ...modeling.towers.base import DENSE, GLOBAL, ImageTower
-from ...modeling.towers.clip_vit import CLIPViT
-from ...modeling.towers.loading import load_image_tower
+from ...modeling.towers import ImageTower, load_image_tower, tower_class
+from ...modeling.towers.base import GLOBAL
+from ...modeling.towers.normalisation import published
 
 Features = dict[str, Tensor]
 # Mean and deviation of a tower's pixels, 3 each; None for those of the model.
@@ -164,6 +164,7 @@ def built_towers(
     last_alone: bool,
     filled: bool,
     pixels: tuple[Sequence[float], Sequence[float]],
+    order: int,
 ) -> tuple[list[ImageTower], dict[str, int], dict[str, int], list[Preprocessing]]:
     """The towers of MODEL.USE.TOWERS.
 
@@ -174,6 +175,7 @@ def built_towers(
         last_alone: keep the last of them alone.
         filled: a checkpoint brings the weights.
         pixels: mean and deviation of the model's pixels, 0..255.
+        order: 1 where they are RGB, -1 where they are BGR.
 
     Returns:
         The towers; channels of all levels and of all global embeddings, by name; and what their
@@ -190,29 +192,30 @@ def built_towers(
         visual: Any = getattr(clip, "visual", None)
         if item["name"] != OWN_CLIP:
             visual = load_image_tower(item["name"], "" if filled else item.get("pretrained", ""))
-        depth = CLIPViT(visual, dense_reading="clip").token_shape[0]
+        # A pyramid of stages says in one line that it has no blocks.
+        kind = tower_class(visual)
+        depth = kind(visual).token_shape[0]
         blocks = level_blocks(depth, item.get("blocks", ()), count)[-1 if last_alone else 0 :]
-        tower = CLIPViT(
-            visual, dense_reading="clip", levels={level_of(block): block - 1 for block in blocks}
-        )
+        named = {level_of(block): block - 1 for block in blocks}
+        tower = kind(visual, dense_reading="clip", levels=named)
         shape = tower.output_shape()
-        levels |= {level_name(name, one): shape[one].channels for one in tower.levels}
-        wholes[whole_name(name)] = shape[DENSE].channels
+        levels |= {level_name(name, one): shape[one].channels for one in named}
+        wholes[whole_name(name)] = tower.embed_dim
         towers.append(tower)
-        preprocessing.append(_relative(item, pixels))
+        preprocessing.append(None if item["name"] == OWN_CLIP else _relative(item, pixels, order))
     return towers, levels, wholes, preprocessing
 
 
 def _relative(
-    item: Mapping[str, Any], pixels: tuple[Sequence[float], Sequence[float]]
+    item: Mapping[str, Any], pixels: tuple[Sequence[float], Sequence[float]], order: int
 ) -> Preprocessing:
     """A tower's mean and deviation in units of pixels that are normalised with others."""
-    if "mean" not in item and "std" not in item:
-        return None
+    known = published(item["name"], item.get("pretrained", ""))
+    own = {key: [255 * value for value in values][::order] for key, values in known.items()}
+    own |= {key: item[key] for key in ("mean", "std") if key in item}
     mean, deviation = (torch.tensor(value) for value in pixels)
-    own_mean = torch.tensor(item.get("mean", pixels[0]))
-    own = torch.tensor(item.get("std", pixels[1]))
-    return (own_mean - mean) / deviation, own / deviation
+    own_mean = torch.tensor(own.get("mean", pixels[0]))
+    return (own_mean - mean) / deviation, torch.tensor(own.get("std", pixels[1])) / deviation
 
 
 def _prepared(images: Tensor, patch: int, own: Preprocessing) -> Tensor:

@@ -54,7 +54,7 @@ def from_config(cfg: CfgNode) -> dict[str, list[float]]:
         INPUT.FORMAT.
     """
     configured = {"mean": list(cfg.MODEL.PIXEL_MEAN), "std": list(cfg.MODEL.PIXEL_STD)}
-    own = _published(cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.PRETRAINED)
+    own = published(cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.PRETRAINED)
     usual = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
     order = -1 if cfg.INPUT.FORMAT == "BGR" else 1
     result = {}
@@ -73,8 +73,16 @@ def from_config(cfg: CfgNode) -> dict[str, list[float]]:
     return {f"pixel_{key}": values for key, values in result.items()}
 
 
-def _published(name: str, pretrained: str) -> Mapping[str, Any]:
-    """What is known of how weights were trained; empty for nothing."""
+def published(name: str, pretrained: str) -> Mapping[str, Any]:
+    """What is known of how weights were trained; empty for nothing.
+
+    Args:
+        name: as MODEL.CLIP.NAME.
+        pretrained: as MODEL.CLIP.PRETRAINED.
+
+    Returns:
+        "mean" and "std", three numbers each, range 0..1, RGB, perhaps among others.
+    """
     if is_timms(name):
         return timm_preprocessing(name, pretrained)
     name = Path(name).stem if name.endswith(".json") else name
