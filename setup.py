@@ -31,6 +31,7 @@ _REQUIREMENTS = [
 # What only some results or some CLIPs need.
 _EXTRAS = {
     "geo": ["rasterio>=1.3"],
+    "heif": ["pillow-heif>=0.18"],
     "supervision": ["supervision>=0.25"],
     "tokenizers": ["transformers", "sentencepiece"],
 }
@@ -81,16 +82,17 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["fgaseg_d2", "fgaseg_d2.*"]), "fgaseg_d2.configs"],
+    packages=[*find_packages(include=["fgaseg_d2*"]), "fgaseg_d2.configs"],
     # The configurations lie at the top of the repository and travel inside the package in a wheel.
     package_dir={"fgaseg_d2.configs": "configs"},
     package_data={
-        "fgaseg_d2": ["**/*.json", "**/*.safetensors"],
+        "fgaseg_d2": ["**/*.json", "**/*.safetensors", "py.typed"],
         "fgaseg_d2.configs": ["**/*.yaml"],
     },
     # For tools/run_study.py, which stays in the repository.
     exclude_package_data={"fgaseg_d2.configs": ["fgaseg/studies/*"]},
     install_requires=_REQUIREMENTS + _opencv(),
+    entry_points={"console_scripts": ["fgaseg-d2 = fgaseg_d2_cli.__main__:main"]},
     extras_require={**_EXTRAS, "test": _TEST_REQUIREMENTS, "dev": _DEVELOPMENT_REQUIREMENTS},
     classifiers=[
         "Programming Language :: Python :: 3",

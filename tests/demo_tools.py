@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fgaseg_d2_cli import segment
 from tests.processes import PATIENCE
 
 ROOT = Path(__file__).parent.parent
@@ -75,13 +76,11 @@ def in_process(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     """
     # Handlers of earlier tests write to streams that pytest has closed, and say so on this one.
     monkeypatch.setattr(logging, "raiseExceptions", False)
-    monkeypatch.syspath_prepend(str(DEMO.parent))
-    import demo as module
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
         try:
-            code = module.main([str(argument) for argument in arguments])
+            code = segment.COMMAND.main([str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
         return code, *capfd.readouterr()

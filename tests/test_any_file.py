@@ -24,6 +24,7 @@ from fgaseg_d2.engine import testing
 from fgaseg_d2.engine.imports import import_user_module
 from fgaseg_d2.evaluation.truth import GroundTruth
 from fgaseg_d2.io.files import read_image
+from fgaseg_d2_cli.segmenting import sources, videos
 from tests import datasets
 from tests.conftest import config, tool
 from tests.engine.test_testing import KnowingTrainer, Painter, evaluation_config
@@ -131,25 +132,19 @@ def test_what_is_no_file_stops_tools_for_saved_predictions(tmp_path, what, capsy
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_video_is_never_opened(tmp_path, kind, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "demo"))
-    import media
-
+def test_what_is_no_video_is_never_opened(tmp_path, kind):
     KINDS[kind](tmp_path / "film.mp4")
     with pytest.raises(FileNotFoundError, match=kind):
-        media.VideoReader(media.Source(tmp_path / "film.mp4", "film"))
+        videos.VideoReader(sources.Source(tmp_path / "film.mp4", "film"))
 
 
-def test_a_video_whose_name_is_no_text_is_an_error(tmp_path, monkeypatch):
+def test_a_video_whose_name_is_no_text_is_an_error(tmp_path):
     """OpenCV ends the process at such a name."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "demo"))
-    import media
-
     (tmp_path / f"{ODD}.mp4").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"in UTF-8.*rename it"):
-        media.VideoReader(media.Source(tmp_path / f"{ODD}.mp4", ODD))
+        videos.VideoReader(sources.Source(tmp_path / f"{ODD}.mp4", ODD))
     with pytest.raises(ValueError, match=r"in UTF-8.*rename it"):
-        media.VideoWriter(tmp_path / f"{ODD}.mp4", 5).write(np.zeros((8, 8, 3), np.uint8))
+        videos.VideoWriter(tmp_path / f"{ODD}.mp4", 5).write(np.zeros((8, 8, 3), np.uint8))
 
 
 def predict(tmp_path, records, monkeypatch, name="odd_val"):

@@ -1,5 +1,6 @@
 """What makes a result doubtful is said: in the library's log, and by the demo before results."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def test_the_predictor_warns_of_photographs_once(predictor, caplog):
     for image in (small, small):
         predictor(image, "sky,sea")
     assert caplog.text.count(SAYS) == 1
-    assert "training_free_vitb16" in caplog.text and "CAT-Seg" in caplog.text
+    assert (
+        'For photographs: --model catseg_vitb16, in Python OpenVocabPredictor("cat' in caplog.text
+    )
     caplog.clear()
     own = OpenVocabPredictor("tiny", "", "cpu")
     own(small, "sky,sea")
@@ -113,7 +116,7 @@ def test_the_demo_warns_of_photographs_before_anything_else(main, tmp_path):
     assert code == 0
     assert errors.startswith(f"warning: me.png {SAYS}")
     assert errors.count(SAYS) == 1
-    assert "--config-file training_free_vitb16" in errors
+    assert "For photographs: --model catseg_vitb16" in errors.splitlines()[0]
     code, _, errors = main("--input", tmp_path, "--vocab", "a,b", "--output", out, *RANDOM)
     assert code == 0 and SAYS not in errors
 
@@ -130,6 +133,34 @@ def test_a_single_class_is_said_to_get_every_pixel(predictor, caplog, words):
     assert set(result.shares.values()) == {1.0}
     assert f"there is one class only, {result.class_names[0]!r}" in caplog.text
     assert "separate classes with commas" in caplog.text
+
+
+def test_words_of_one_meaning_are_said_to_share(predictor, caplog, main, tmp_path):
+    image = np.zeros((40, 40, 3), np.uint8)
+    for words in ("sofa,couch,sky", ["sofa", "couch", "sky"], "sky,sea"):
+        predictor(image, words)
+    assert caplog.text.count("'sofa' and 'couch' may mean the same") == 1
+    assert "for one class write sofa|couch" in caplog.text
+    Image.fromarray(image).save(tmp_path / "a.png")
+    code, _, errors = main(
+        *("--input", tmp_path / "a.png", "--output", tmp_path / "out", *RANDOM),
+        *("--vocab", "people,person,rug,carpet"),
+    )
+    assert code == 0 and "'people' and 'person' may mean the same (and 1 more pairs)" in errors
+
+
+def test_words_that_win_nowhere_are_said(main, tmp_path):
+    scene = tmp_path / "blue.png"
+    Image.new("RGB", (60, 40), (120, 180, 250)).save(scene)
+    words = "sky,sea,red house,green cat,striped car,yellow fish"
+    code, text, _ = main("--input", scene, "--vocab", words, "--output", tmp_path)
+    found = json.loads((tmp_path / "blue.json").read_text())["shares"]
+    absent = [name for name, share in found.items() if share == 0]
+    assert code == 0 and absent
+    assert f"; nowhere: {', '.join(absent)}\n" in text
+    many = ",".join(f"word {n}" for n in range(30))
+    code, text, _ = main("--input", scene, "--vocab", many, "--output", tmp_path)
+    assert code == 0 and "; nowhere: " not in text
 
 
 def test_warnings_of_the_library_reach_the_user_of_the_demo(main, tmp_path):

@@ -11,7 +11,8 @@ FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob(
 BUILT = [
     path
     for path in FILES
-    if "vitl" not in path and "ablations" not in path and ("studies" not in path or "base" in path)
+    if not any(word in path for word in ("vitl", "ablations", "readings"))
+    and ("studies" not in path or "base" in path)
 ]
 
 

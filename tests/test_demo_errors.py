@@ -27,9 +27,9 @@ def main(monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "one of the arguments --input --webcam is required"),
+        ((), "expected pictures, videos or folders to look at, got none"),
         (("--input",), "expected at least one argument"),
-        (("--input", "a.png", "--webcam"), "not allowed with"),
+        (("--input", "a.png", "--webcam"), "or --webcam, got both"),
         (("--input", "none.png"), "got 'none.png'"),
         (("--input", "*.none"), "a glob that fits some, got '*.none'"),
         (("--input", "."), "a folder with pictures or videos"),
@@ -47,7 +47,7 @@ def main(monkeypatch, capfd):
 )
 def test_wrong_command_line_stops_before_the_model(main, tmp_path, monkeypatch, arguments, reason):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delattr("demo._prepare")
+    monkeypatch.delattr("fgaseg_d2_cli.segment._prepare")
     code, output, errors = main(*arguments)
     assert code == 2
     assert output == ""
@@ -59,7 +59,7 @@ def test_wrong_command_line_stops_before_the_model(main, tmp_path, monkeypatch, 
 def test_videos_are_not_explained(main, tmp_path, monkeypatch):
     """Said before the model is built, also of a video among pictures."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delattr("demo._prepare")
+    monkeypatch.delattr("fgaseg_d2_cli.segment._prepare")
     write_picture(tmp_path / "a.png")
     write_video(tmp_path / "clip.mp4")
     code, output, errors = main("--input", "a.png", "clip.mp4", "--explain", "--output", "new")
@@ -110,7 +110,7 @@ def test_missing_requirement_is_one_line(main, tmp_path, monkeypatch):
     def missing(*_):
         raise ImportError("expected Detectron2, got nothing")
 
-    monkeypatch.setattr("media.Source.outputs", missing)
+    monkeypatch.setattr("fgaseg_d2_cli.segmenting.sources.Source.outputs", missing)
     write_picture(tmp_path / "a.png")
     code, _, errors = main("--input", tmp_path / "a.png", "--output", tmp_path / "new")
     assert (code, errors) == (1, "error: expected Detectron2, got nothing\n")
@@ -139,9 +139,11 @@ def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch
             raise failed("no\nnetwork")
         return build(cfg)
 
-    monkeypatch.setattr("building.PretrainedWeightsError", failed)
+    monkeypatch.setattr("fgaseg_d2_cli.segmenting.building.PretrainedWeightsError", failed)
     monkeypatch.setattr(predictor, "build_model", build_model)
-    monkeypatch.setattr("building._fail_fast_without_network", lambda: None)
+    monkeypatch.setattr(
+        "fgaseg_d2_cli.segmenting.building._fail_fast_without_network", lambda: None
+    )
     write_picture(tmp_path / "a.png")
     code, _, errors = main(
         *("--input", tmp_path / "a.png", "--vocab", "cat", "--output", tmp_path / "new", *RANDOM),
@@ -150,6 +152,16 @@ def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch
     assert code == 0, errors
     assert "warning: no network" in errors
     assert "RANDOM WEIGHTS" in errors
+
+
+def test_a_model_by_name_is_nothing_without_its_weights(main, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    write_picture(tmp_path / "a.png")
+    code, _, errors = main(tmp_path / "a.png", "--model", "maskclip_vitb16", "--vocab", "cat,dog")
+    assert code == 2 and last_line(errors).startswith("error: expected to fetch the CLIP weights")
 
 
 def test_output_that_cannot_be_written(main, tmp_path):
@@ -222,6 +234,6 @@ def test_interruption_leaves_no_half_video(main, monkeypatch, tmp_path):
     with interrupted_when(lambda: list(output.glob(".partial-*.mp4"))):
         code, _, errors = main("--input", "long.mp4", "--vocab", "cat,dog", *RANDOM)
     assert code == 130
-    assert last_line(errors) == "error: interrupted after 0 of 1"
+    assert last_line(errors) == "interrupted after 0 of 1"
     assert "Traceback" not in errors
     assert not list(output.iterdir())

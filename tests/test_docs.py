@@ -17,7 +17,7 @@ PAGES = {
         *sorted((ROOT / "docs").rglob("*.md")),
     )
 }
-_FOLDERS = "configs|demo|docs|fgaseg_d2|tests|tools"
+_FOLDERS = "configs|demo|docs|fgaseg_d2|fgaseg_d2_cli|tests|tools"
 
 
 @pytest.fixture(params=PAGES)
@@ -54,7 +54,7 @@ def test_every_file_of_the_repository_exists(page):
 
 def test_every_module_that_is_named_exists(page):
     """By its name or the end of its path: `head.py`, `layers/swin.py`."""
-    folders = ("fgaseg_d2", "tools", "demo", "tests")
+    folders = ("fgaseg_d2", "fgaseg_d2_cli", "tools", "demo", "tests")
     files = [f"/{path.relative_to(ROOT)}" for one in folders for path in (ROOT / one).rglob("*.py")]
     files += ["/train_net.py", "/setup.py", "/plain_train_net.py"]  # the last is Detectron2's
     named = set(re.findall(r"`([\w/]+\.py)`", PAGES[page]))

@@ -113,7 +113,8 @@ def test_links_in_the_cache_are_not_written_through(web, cache, tmp_path):
     [
         ("file:///etc/passwd", "file:// is not fetched"),
         ("s3://bucket/model.pth", "s3:// is not fetched"),
-        ("hf://user/repository/model.pth", "hf:// is not fetched"),
+        ("hf://user/repository", "expected the address of a file"),
+        ("hf://user/repository/../model.pth", "expected an address such as hf://owner/name"),
         ("gs://bucket/model.pth", "gs:// is not fetched"),
         ("ftp://server/model.pth", "ftp:// is not fetched"),
         ("detectron2://ImageNetPretrained/MSRA/R-50.pkl", "detectron2:// is not fetched"),

@@ -1,6 +1,5 @@
 """What a user gets: the package's metadata, its data files, and messages about what is missing."""
 
-import importlib.util
 import re
 import stat
 import subprocess
@@ -22,28 +21,14 @@ import fgaseg_d2
 from fgaseg_d2 import _requirements
 from tests import datasets
 from tests.conftest import ROOT, tool
+from tests.wheels import build_wheel
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel built from the source tree, without touching that."""
-    if importlib.util.find_spec("setuptools") is None:
-        pytest.skip("building a wheel needs setuptools")
-    folder = tmp_path_factory.mktemp("wheel")
-    done = subprocess.run(
-        [
-            *(sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)),
-            *("build", "--build-base", str(folder / "build")),
-            *("bdist_wheel", "--dist-dir", str(folder)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(next(folder.glob("*.whl")))
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel")))
 
 
 def test_wheel_carries_configurations_vocabularies_and_clip_models(wheel):
@@ -58,6 +43,8 @@ def test_wheel_carries_configurations_vocabularies_and_clip_models(wheel):
         ),
         ("fgaseg_d2/weights", "*.safetensors", "fgaseg_d2/weights"),
         ("fgaseg_d2", "*.py", "fgaseg_d2"),
+        ("fgaseg_d2", "py.typed", "fgaseg_d2"),
+        ("fgaseg_d2_cli", "*.py", "fgaseg_d2_cli"),
     ]:
         for path in (ROOT / folder).rglob(ending):
             if path.parent.name != "studies":
@@ -69,8 +56,8 @@ def test_wheel_carries_nothing_else(wheel):
     about = f"fgaseg_d2-{fgaseg_d2.__version__}.dist-info"
     for item in wheel.infolist():
         first, *inside = item.filename.split("/")
-        assert first in ("fgaseg_d2", about), item.filename
-        if first == "fgaseg_d2":
+        assert first in ("fgaseg_d2", "fgaseg_d2_cli", about), item.filename
+        if first != about and item.filename != "fgaseg_d2/py.typed":
             assert Path(item.filename).suffix in (".py", ".json", ".yaml", ".safetensors")
             assert not {"tests", "tools", "demo", "studies"} & set(inside), item.filename
     assert sum(item.compress_size for item in wheel.infolist()) < 50 * 2**20

@@ -83,7 +83,7 @@ def test_the_demo_finds_the_words_that_are_listed_for_a_scene(drawn, tmp_path, m
 
 def test_the_first_command_of_the_readme_is_right_everywhere(drawn, tmp_path, monkeypatch, capfd):
     name, words = re.search(
-        r"demo\.py --input demo/scenes/(\w+)\.jpg --vocab \"(.+)\"", README
+        r"fgaseg-d2 segment demo/scenes/(\w+)\.jpg --vocab \"(.+)\"", README
     ).groups()
     run = in_process(monkeypatch, capfd)
     picture = SCENES / f"{name}.jpg"

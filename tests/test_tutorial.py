@@ -18,6 +18,7 @@ from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.labels import read_label
 from fgaseg_d2.engine.setup import check_datasets
 from fgaseg_d2.storybook import draw_scene
+from fgaseg_d2_cli import __main__ as console
 from tests.conftest import ROOT
 
 TUTORIAL = (ROOT / "docs" / "OWN_DATASET.md").read_text(encoding="utf-8")
@@ -48,8 +49,11 @@ def commands(text, *words):
 
 
 def run(monkeypatch, line, *more):
-    """Run a Python program of the repository in this process, as its command line says."""
+    """Run a command, or a Python program of the repository, in this process as its line says."""
     python, program, *arguments = shlex.split(line)
+    if python == "fgaseg-d2":
+        assert console.main([program, *arguments, *more]) == 0, line
+        return
     assert python == "python"
     monkeypatch.setattr(sys, "argv", [program, *arguments, *more])
     monkeypatch.syspath_prepend(str(ROOT / program).rpartition("/")[0])
@@ -98,18 +102,16 @@ def clone(tmp_path, monkeypatch):
 
 def test_every_program_of_the_tutorial_is_tested_here():
     programs = {line.split()[1] for line in commands(TUTORIAL, "python")}
-    assert programs == {
-        "train_net.py",
-        "demo/demo.py",
-        "tools/check_dataset.py",
-        "tools/view_predictions.py",
+    assert programs == {"train_net.py"}
+    assert {line.split()[1] for line in commands(TUTORIAL, "fgaseg-d2")} == {
+        *("check", "view", "segment"),
     }
     assert len(commands(TUTORIAL, "python train_net.py")) == 6
 
 
 def test_from_two_folders_to_words_on_a_picture(clone, monkeypatch, capsys):
     """Check, train, evaluate before and after, look, use: the lines of the tutorial in turn."""
-    (check,) = commands(TUTORIAL, "check_dataset.py")
+    (check,) = commands(TUTORIAL, "fgaseg-d2 check")
     run(monkeypatch, check)
     report = capsys.readouterr().out
     assert "pets_val: 3 pictures, 3 classes" in report and "cat" in report
@@ -125,11 +127,11 @@ def test_from_two_folders_to_words_on_a_picture(clone, monkeypatch, capsys):
         results = json.loads((clone / "output" / folder / "results.json").read_text())
         assert {"IoU-floor", "IoU-cat", "IoU-dog"} <= results["pets_val"].keys()
 
-    (view,) = commands(TUTORIAL, "view_predictions.py")
+    (view,) = commands(TUTORIAL, "fgaseg-d2 view")
     run(monkeypatch, view)
     assert (clone / "output/pets_after/inference/pets_val/view.html").stat().st_size > 10_000
 
-    (demo,) = commands(TUTORIAL, "demo.py")
+    (demo,) = commands(TUTORIAL, "fgaseg-d2 segment")
     run(monkeypatch, demo)
     assert len(list((clone / "output/pets_demo").glob("*_overlay.*"))) == 3
     shares = json.loads((clone / "output/pets_demo/rex.json").read_text())["shares"]
@@ -158,7 +160,7 @@ def test_commands_at_the_real_size_are_sound(clone):
     lines = commands(TUTORIAL, "train_net.py", "pets_vitb16.yaml")
     assert len(lines) == 2
     for line, weights in zip(lines, ("", "https://"), strict=True):
-        args = train_net.argument_parser().parse_intermixed_args(shlex.split(line)[2:])
+        args = train_net.build_parser().parse_intermixed_args(shlex.split(line)[2:])
         cfg = load_config(args.config_file, args.opts)
         register_configured(cfg)
         check_datasets(cfg, eval_only=False)
@@ -180,7 +182,7 @@ def test_pictures_with_captions(clone, monkeypatch, capsys):
     (clone / "pets" / "captions.csv").write_text(table)
     entry = blocks(TUTORIAL, "yaml")[1]
     (clone / "captions.yaml").write_text(f"_BASE_: configs/fgaseg/tiny_contrastive.yaml\n{entry}")
-    run(monkeypatch, "python tools/check_dataset.py captions.yaml")
+    run(monkeypatch, "fgaseg-d2 check captions.yaml")
     assert "pets_captions: 2 pictures, 3 captions" in capsys.readouterr().out
     (train,) = commands(TUTORIAL, "tiny_contrastive")
     run(monkeypatch, train, *SHORT)

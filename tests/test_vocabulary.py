@@ -8,6 +8,7 @@ import pytest
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.vocabulary import parsing as class_lists
+from fgaseg_d2.vocabulary.duplicates import near_duplicates
 
 
 def test_parse_separates_classes_and_synonyms():
@@ -211,9 +212,11 @@ def test_coerce_options_change_only_what_is_given():
         ("", "got nothing"),
         ("  ", "got nothing"),
         ("cat,,dog", "got an empty one"),
-        ("cat,dog,", "got an empty one"),
+        ("cat,dog,,", "got an empty one"),
+        (",", "got an empty one"),
         ("cat||kitten", "got an empty one"),
         ("cat,Cat", "'cat' and 'Cat'"),
+        (["cat", "cat"], "'cat' and 'cat'"),
         ("cat|the  cat,The cat", "every name once"),
         ("cat\ndog", "printable"),
         ("cat\x00", "printable"),
@@ -224,7 +227,11 @@ def test_coerce_options_change_only_what_is_given():
         (["cat", 3], "names of a class as a list, got 3"),
         ([["cat", None]], "as text, got None"),
         ({"cat", "dog"}, "as a list"),
-        ({"cat": 1}, "as a list"),
+        ({"cat": 2}, "got 2 in place of 0"),
+        ({"cat": "kitten"}, r"with synonyms"),
+        ({"cat": ["kitten"], "dog": "hound"}, "expected a list of synonyms for every class, got"),
+        ({"cat": ["kitten"], "dog": ["kitten"]}, "every name once"),
+        ({}, "expected a list of names"),
         (7, "as a list, got 7"),
         ("ade20k_15", "did you mean 'ade20k_150'"),
     ],
@@ -233,6 +240,45 @@ def test_bad_words_are_refused_in_one_line(words, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         Vocabulary.coerce(words)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        ("cat, dog,", [("cat",), ("dog",)]),
+        ("cat; dog ;", [("cat",), ("dog",)]),
+        ("\u732b\uff0c\u72d7\u3001\u9ce5\uff0c", [("\u732b",), ("\u72d7",), ("\u9ce5",)]),
+        ("cat\uff5ckitten\uff0cdog", [("cat", "kitten"), ("dog",)]),
+        ({"cat": ["kitten", "kitty"], "dog": []}, [("cat", "kitten", "kitty"), ("dog",)]),
+        ({"cat": ("kitten",), "dog": None}, [("cat", "kitten"), ("dog",)]),
+        ({1: "dog", 0: "cat|kitten"}, [("cat", "kitten"), ("dog",)]),
+        ({"cat": 0, "dog": 1}, [("cat",), ("dog",)]),
+        ({"names": {0: "cat", 1: "dog"}, "nc": 2}, [("cat",), ("dog",)]),
+        ("{cat: [kitten], dog: []}", [("cat", "kitten"), ("dog",)]),
+    ],
+)
+def test_words_in_other_forms(words, classes):
+    assert Vocabulary.coerce(words).classes == tuple(classes)
+
+
+@pytest.mark.parametrize(
+    ("words", "pairs"),
+    [
+        ("sofa,couch,wall", [("sofa", "couch")]),
+        ("cat,wall,cats", [("cat", "cats")]),
+        ("a person,people,the bus,buses", [("a person", "people"), ("the bus", "buses")]),
+        ("wall,red car|auto,automobile", [("auto", "automobile")]),
+        ("leaf,leaves,glass,glasses,grass", [("leaf", "leaves"), ("glass", "glasses")]),
+        ("cat,dog,sky,tree,road,street,house,building,sea,water,river", []),
+        ("sofa|couch,chair,armchair,bench,table,desk", []),
+        ("red house,yellow house,house,red car,red cat", []),
+        ("pascal_context_59", []),
+        ("ade20k_150", []),
+        ("ade20k_847", []),
+    ],
+)
+def test_names_of_one_meaning(words, pairs):
+    assert list(near_duplicates(Vocabulary.coerce(words).classes)) == pairs
 
 
 @pytest.mark.parametrize(

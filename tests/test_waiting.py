@@ -12,10 +12,10 @@ from fgaseg_d2 import OpenVocabPredictor
 from fgaseg_d2.engine import FGASegTrainer, testing
 from fgaseg_d2.modeling import waiting
 from fgaseg_d2.modeling.waiting import Overhead
+from fgaseg_d2_cli import command_line, segment, train
 from tests.conftest import ROOT, config, tool
 from tests.engine import training
 
-command_line = tool("command_line")
 CHOICES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT", "KMP_LIBRARY")
 ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
@@ -74,18 +74,12 @@ def call():
 
 
 def test_every_program_asks_for_it_before_it_imports_the_package(monkeypatch):
-    import train_net
-
-    monkeypatch.syspath_prepend(str(ROOT / "demo"))
-    import demo
-
-    for module in (train_net, demo, command_line):
-        monkeypatch.setattr(module, "let_threads_sleep", call)
-    monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", "tiny"])
+    monkeypatch.setattr(command_line, "let_threads_sleep", call)
+    for command in (train.TRAIN_NET, train.EVALUATE):
+        with pytest.raises(CalledError):
+            command.main(["--config-file", "tiny"])
     with pytest.raises(CalledError):
-        train_net.main()
-    with pytest.raises(CalledError):
-        demo.main(["--input", "picture.png", "--vocab", "cat"])
+        segment.COMMAND.main(["--input", "picture.png", "--vocab", "cat"])
     with pytest.raises(CalledError):
         tool("benchmark").main([])
 

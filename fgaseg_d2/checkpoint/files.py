@@ -20,6 +20,7 @@ from ..wording import plain
 from .downloads import cache_path, fetch_checkpoint, set_aside
 from .file_kinds import UnreadableFileError, read_file
 from .formats import is_foreign_name
+from .hub import HUB, check_hub_file, fetch_hub_file, is_hub
 from .part_files import CLIP_SHA256, clip_of_part
 from .state_dicts import find_weights
 from .transfers import is_url
@@ -35,7 +36,8 @@ def locate_checkpoint(path: str, setting: str = "MODEL.WEIGHTS") -> str:
     """Find the file that a path or address stands for, and fetch it if need be.
 
     Args:
-        path: a file, http:// or https://, or "fgaseg_d2://NAME" for weights of the package.
+        path: a file, http:// or https://, "hf://OWNER/NAME/FILE" for a file on a hub, or
+            "fgaseg_d2://NAME" for weights of the package.
         setting: where the path was given, for messages.
 
     Returns:
@@ -51,6 +53,8 @@ def locate_checkpoint(path: str, setting: str = "MODEL.WEIGHTS") -> str:
         return str(bundled_file(path))
     if is_url(path):
         return fetch_checkpoint(path)
+    if is_hub(path):
+        return fetch_hub_file(path)
     local = os.path.expanduser(path)
     with reading(local, "checkpoint"):
         found = kind_of_file(local)
@@ -75,9 +79,12 @@ def check_address(path: str, setting: str = "MODEL.WEIGHTS") -> None:
         bundled_file(path)
     elif is_url(path):
         cache_path(path)
+    elif is_hub(path):
+        check_hub_file(path)
     elif scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", path):
         raise ValueError(
-            f"expected {setting} to be a file, http(s)://... or {BUNDLED}NAME, got {plain(path)}; "
+            f"expected {setting} to be a file, http(s)://..., {HUB}... or {BUNDLED}NAME, got "
+            f"{plain(path)}; "
             f"{plain(scheme[1], 20)}:// is not fetched, so download it and give the file's path."
         )
 

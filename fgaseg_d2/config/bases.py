@@ -19,12 +19,16 @@ _MAX_FILES = 32
 class ConfigFiles:
     """Reads as Detectron2 does: bases first, then what a file changes in them.
 
+    Args:
+        bases: whether files may have some; what comes from elsewhere may not read files here.
+
     Attributes:
         contents: what each file says by itself, by path, in the order of reading.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bases: bool = True) -> None:
         self.contents: dict[str, dict] = {}
+        self._bases = bases
         self._count = 0
 
     def read(self, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -60,6 +64,11 @@ class ConfigFiles:
             bases = [bases]
         if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
             raise ValueError(f"{path}: expected {_BASE} to be a path, got {shown(bases)}")
+        if bases and not self._bases:
+            raise ValueError(
+                f"{path}: expected a configuration without {_BASE}, as it comes from elsewhere; "
+                "`fgaseg-d2 config` writes such a file"
+            )
         merged: dict[str, Any] = {}
         for base in bases:
             merged = _merged(merged, self._read(_beside(file, base), (*above, path)), path)

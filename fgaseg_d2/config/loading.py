@@ -16,6 +16,7 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 
 from ..checkpoint.files import check_address
+from ..checkpoint.hub import is_hub
 from ..io.nesting import MAX_DEPTH, check_depth
 from ..io.regular_files import is_file
 from ..io.yaml_files import MAX_NODES, MAX_YAML_BYTES
@@ -23,7 +24,8 @@ from ..wording import PATH, in_one_line, shown
 from .bases import ConfigFiles, is_below
 from .checks import check_keys, check_values
 from .effects import Use, warn, without_effect
-from .finding import config_folder, find_config
+from .finding import FoundModel, config_folder, find_model
+from .finding import find_config as find_config  # it has been looked for here
 from .keys import add_fgaseg_config
 from .renamed_keys import NEW_NAMES, OLD_NAMES, forget_old_name, put, warn_of_old_name
 from .values import RULES, leaves, value_of
@@ -69,7 +71,7 @@ def load_config(
     which of the keys that somebody set change nothing.
 
     Args:
-        config: what :func:`find_config` takes, or a configuration, which is copied.
+        config: what :func:`find_model` takes, or a configuration, which is copied.
         opts: keys and values in turn, values as text or as they are.
         weights: value of MODEL.WEIGHTS, "" for random ones; None keeps the configuration's.
             ``~`` becomes the home folder, here and in the configuration's other paths.
@@ -106,7 +108,9 @@ def read_config(
     else:
         cfg = get_cfg()
         add_fgaseg_config(cfg)
-        written += _merge_file(cfg, find_config(config))
+        found = find_model(config)
+        written += _merge_file(cfg, found.file, bases=not is_hub(found.home))
+        _find_own_files(cfg, found)
     changed = _merge_opts(cfg, list(opts))
     if weights is not None:
         cfg.MODEL.WEIGHTS = os.fspath(weights)
@@ -123,9 +127,9 @@ def read_config(
     return LoadedConfig(cfg, tuple(changed), tuple(written))
 
 
-def _merge_file(cfg: CfgNode, path: Path) -> list[str]:
+def _merge_file(cfg: CfgNode, path: Path, *, bases: bool) -> list[str]:
     """Set the keys of a file and its bases; returns those that a person wrote."""
-    files = ConfigFiles()
+    files = ConfigFiles(bases)
     content = files.read(path)
     try:
         for key, value in leaves(content):
@@ -140,6 +144,15 @@ def _merge_file(cfg: CfgNode, path: Path) -> list[str]:
         if not record and not is_below(file, config_folder()):
             written += keys
     return written
+
+
+def _find_own_files(cfg: CfgNode, found: FoundModel) -> None:
+    """Let a model's configuration name the files beside it."""
+    cfg.MODEL.WEIGHTS = found.weights or found.place(cfg.MODEL.WEIGHTS, ".safetensors")
+    cfg.MODEL.CLIP.NAME = found.place(cfg.MODEL.CLIP.NAME, ".json")
+    words = cfg.MODEL.WORDS
+    words.VOCABULARY = found.place(words.VOCABULARY, ".json")
+    words.PROMPT_TEMPLATES = found.place(words.PROMPT_TEMPLATES, ".txt")
 
 
 def _merge_opts(cfg: CfgNode, opts: list[Any]) -> list[str]:

@@ -8,7 +8,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -19,7 +20,7 @@ from ..wording import in_one_line
 from .streams import show_any_name
 
 # Set to 1 to see where an error came from.
-TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
+_TRACEBACK_VARIABLE = "FGASEG_TRACEBACK"
 _CPU_MEMORY = "DefaultCPUAllocator"
 _USER_ERRORS = (
     *(ValueError, OSError, FloatingPointError, ImportError, MemoryError),
@@ -57,6 +58,19 @@ class LostProcessError(OSError):
         super().__init__(_LOST)
 
 
+class CommandLineError(ValueError):
+    """What a command line names cannot be used, as a wrong option cannot."""
+
+
+@contextlib.contextmanager
+def of_the_command_line() -> Iterator[None]:
+    """In this block, look at what a command line names: what is wrong with it is a wrong option."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise CommandLineError(one_line(error)) from error
+
+
 def run(command: Callable[[], object]) -> int:
     """Run a command and report what its user can mend in one line on standard error.
 
@@ -64,12 +78,10 @@ def run(command: Callable[[], object]) -> int:
         command: errors of other kinds, which only a programmer can mend, pass through.
 
     Returns:
-        Exit code: 0, 1 after an error, 130 after an interruption from the keyboard.
+        Exit code: 0; 1 after an error; 2 after a :class:`CommandLineError`; 130 after an
+        interruption from the keyboard.
     """
     show_any_name()
-    if _tracebacks_wanted():
-        command()
-        return 0
     try:
         command()
         sys.stdout.flush()
@@ -80,10 +92,12 @@ def run(command: Callable[[], object]) -> int:
         message = _lost_output(error) or one_line(error)
         if message is None:
             raise
+        if tracebacks_wanted():
+            traceback.print_exc()
         # Whoever has stopped reading our output needs no word about it.
         if not isinstance(error, BrokenPipeError):
             sys.stderr.write(f"error: {message}\n")
-        return 1
+        return 2 if isinstance(error, CommandLineError) else 1
     finally:
         _close_full_logs()
     return 0
@@ -144,14 +158,15 @@ def shorten_logged_errors() -> None:
 
     A log that cannot be written, such as on a full disk, is no reason for tracebacks either.
     """
-    if not _tracebacks_wanted():
+    if not tracebacks_wanted():
         logging.getLogger("detectron2.engine.train_loop").addFilter(_without_traceback)
         logging.raiseExceptions = False
         threading.excepthook = _report_thread
 
 
-def _tracebacks_wanted() -> bool:
-    return os.environ.get(TRACEBACK_VARIABLE, "0") != "0"
+def tracebacks_wanted() -> bool:
+    """Whether whoever started this program wants to see where errors come from."""
+    return os.environ.get(_TRACEBACK_VARIABLE, "0") != "0"
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -45,7 +45,7 @@ def describe_run(
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
         "config": config_file,
         "clip": cfg.MODEL.CLIP.NAME,
-        "protocol": _protocol(cfg, image_size or cfg.MODEL.CLIP.IMAGE_SIZE),
+        "protocol": describe_protocol(cfg, image_size),
         "deviations": [
             f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
             for key, wanted in {**_PUBLISHED, **chosen_method(cfg).published}.items()
@@ -65,9 +65,15 @@ def _initial_weights(pretrained: str) -> str:
     return f"CLIP's own ({pretrained}), no others" if pretrained else "none (random)"
 
 
-def _protocol(cfg: CfgNode, image_size: Sequence[int]) -> str:
-    window = cfg.TEST.SLIDING_WINDOW
-    size = _by(list(image_size)) if image_size else "the tower's own size"
+def describe_protocol(cfg: CfgNode, image_size: Sequence[int] | None = None) -> str:
+    """How pictures are looked at, in one line.
+
+    Args:
+        cfg: complete configuration.
+        image_size: as :func:`describe_run` takes it.
+    """
+    window, sides = cfg.TEST.SLIDING_WINDOW, image_size or cfg.MODEL.CLIP.IMAGE_SIZE
+    size = _by(list(sides)) if sides else "the tower's own size"
     if window.ENABLED and window.SHORT_SIDE:
         looks = (
             f"sliding window, short side {window.SHORT_SIDE}, at most {window.LONG_SIDE}, windows "

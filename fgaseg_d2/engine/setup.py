@@ -34,7 +34,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     """Import modules, load the configuration, register its datasets, start logs in OUTPUT_DIR.
 
     Args:
-        args: ``imports``, ``config_file``, ``opts``, ``eval_only`` and ``resume`` of train_net.py.
+        args: ``imports``, ``config_file`` (what :func:`~fgaseg_d2.config.finding.find_model` takes;
+            afterwards the file), ``opts``, ``eval_only`` and ``resume`` of train_net.py.
 
     Returns:
         The frozen configuration.
@@ -48,9 +49,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
     shorten_logged_errors()
     for module in args.imports:
         import_user_module(module)
-    args.config_file = str(find_config(args.config_file))
-    last = _last_checkpoint(args.config_file, args.opts) if args.resume else None
-    loaded = read_config(args.config_file, args.opts, weights=last)
+    given, args.config_file = args.config_file, str(find_config(args.config_file))
+    last = _last_checkpoint(given, args.opts) if args.resume else None
+    loaded = read_config(given, args.opts, weights=last)
     cfg = loaded.cfg
     check_names(cfg)
     register_configured(cfg)

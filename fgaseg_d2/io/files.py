@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -18,9 +20,10 @@ from PIL import Image, UnidentifiedImageError
 
 from ..wording import PATH, in_one_line, plain, shown, warn_once
 from .file_errors import ReadError, WriteError, reading, write_error, writing
+from .heif import MissingHeifError, open_heif
 from .orientation import UPRIGHT, load_upright
 from .partial_files import partial_file, remove_leftovers, remove_leftovers_once
-from .picture_arrays import narrowed, rgb_array
+from .picture_arrays import array_of, is_tensor, narrowed, rgb_array
 from .regular_files import home_path, require_file
 
 logger = logging.getLogger(__name__)
@@ -28,15 +31,16 @@ logger = logging.getLogger(__name__)
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
-def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.ndarray:
+def read_image(image: Any) -> np.ndarray:
     """Turn a picture into RGB.
 
     Grey becomes RGB, 16 bits become 8, and what is transparent is laid on white. The orientation
     that a camera noted (EXIF) is applied, to a file as to a PIL image that still has it.
 
     Args:
-        image: a file's path, a PIL image, or an array H x W, H x W x 1, 3 (RGB) or 4 (RGBA) of
-            uint8 or uint16.
+        image: a file's path; the content of one, as bytes or as a file that is open for reading; a
+            PIL image; an array H x W, H x W x 1, 3 (RGB) or 4 (RGBA) of uint8 or uint16; or a
+            tensor, 3 x H x W or as an array.
 
     Returns:
         H x W x 3, uint8, RGB; of its own, to draw on.
@@ -48,26 +52,42 @@ def read_image(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> np.n
     return read_picture(image)[0]
 
 
-def read_picture(
-    image: str | os.PathLike[str] | Image.Image | np.ndarray,
-) -> tuple[np.ndarray, int]:
+def read_picture(image: Any) -> tuple[np.ndarray, int]:
     """Read a picture as :func:`read_image` does, with the orientation that it had (1: none)."""
+    if is_tensor(image):
+        image = array_of(image)
     if isinstance(image, np.ndarray):
         return rgb_array(image), UPRIGHT
     if isinstance(image, Image.Image):
         with pillow_errors("picture", getattr(image, "filename", "") or "a PIL image"):
             _tell_frames(image)
             return load_upright(image, _read_pil)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _decoded(io.BytesIO(image), f"{len(image):,} bytes")
+    if isinstance(image, io.IOBase) and image.readable():
+        # A pipe cannot be gone back in.
+        return _decoded(io.BytesIO(image.read()), str(getattr(image, "name", "an open file")))
     if not isinstance(image, (str, os.PathLike)):
         raise ValueError(
-            "expected a path, a PIL image or a NumPy array H x W x 3 (RGB, uint8), got "
-            f"{type(image).__name__}; convert it to one of these, a tensor 3 x H x W by "
-            "tensor.permute(1, 2, 0).cpu().numpy()"
+            "expected a path, the bytes of a file, a PIL image or a NumPy array H x W x 3 (RGB, "
+            f"uint8), got {type(image).__name__}; convert it to one of these"
+        )
+    if isinstance(image, str) and re.match(r"https?://", image, re.IGNORECASE):
+        raise ValueError(
+            f"expected the path of a picture, got the address {shown(image, PATH)}; fetch it "
+            "first: curl -O ADDRESS"
         )
     path = require_file(home_path(image), "a picture")
-    with pillow_errors("picture", path), Image.open(path) as opened:
-        _tell_frames(opened)
-        return load_upright(opened, _read_pil)
+    return _decoded(path, path)
+
+
+def _decoded(file: Any, name: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """Read an encoded picture, and its orientation."""
+    with pillow_errors("picture", name):
+        open_heif(file)
+        with Image.open(file) as opened:
+            _tell_frames(opened)
+            return load_upright(opened, _read_pil)
 
 
 @contextlib.contextmanager
@@ -87,7 +107,7 @@ def pillow_errors(
     try:
         with reading(path, what):
             yield
-    except (FileNotFoundError, ReadError):
+    except (FileNotFoundError, ReadError, MissingHeifError):
         raise
     except UnidentifiedImageError as error:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 _CHANNELS = (1, 3, 4)
@@ -39,6 +41,18 @@ def rgb_array(array: np.ndarray) -> np.ndarray:
         alpha = array[..., 3:].astype(np.float32) / 255
         array = np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return np.array(np.broadcast_to(array, (*shape[:2], 3)), order="C")
+
+
+def is_tensor(picture: Any) -> bool:
+    """Whether this is a tensor, by what it can do: this part knows no library of tensors."""
+    return all(hasattr(picture, name) for name in ("detach", "cpu", "numpy"))
+
+
+def array_of(tensor: Any) -> np.ndarray:
+    """A picture's tensor, 1, 3 or 4 x H x W or with the channels last -> with the channels last."""
+    array = tensor.detach().cpu().numpy()
+    first = array.ndim == 3 and array.shape[0] in _CHANNELS
+    return array.transpose(1, 2, 0) if first and array.shape[2] not in _CHANNELS[1:] else array
 
 
 def narrowed(values: np.ndarray) -> np.ndarray:

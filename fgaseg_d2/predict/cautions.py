@@ -7,15 +7,18 @@ from pathlib import PurePath
 
 import numpy as np
 
+from ..config.models import FOR_PHOTOGRAPHS
 from ..vocabulary import Vocabulary
+from ..vocabulary.duplicates import near_duplicates
 from ..vocabulary.parsing import shorten
 from .photographs import looks_like_photograph
 
 logger = logging.getLogger(__name__)
 
-# Weights that come with the package; a copy of the file is known by its name.
+# Weights that come with the package, all of which learned from Storybook; a copy of such a file is
+# known by its name.
 _BUNDLED = "fgaseg_d2://"
-_DRAWN = {"storybook_vit8.safetensors"}
+_DRAWN = "storybook_"
 
 
 class Cautions:
@@ -38,8 +41,9 @@ class Cautions:
             logger.warning("%s", message, extra={"kind": kind})
 
     def look_at_words(self, vocabulary: Vocabulary, softmax: bool) -> None:
-        """Warn as :func:`about_words` says."""
+        """Warn as :func:`about_words` and :func:`about_pairs` say."""
         self.warn(about_words(vocabulary, softmax))
+        self.warn(about_pairs(vocabulary))
 
     def look_at_picture(self, picture: np.ndarray, source: str, weights: str) -> None:
         """Warn as :func:`about_picture` says, of the first such picture."""
@@ -75,9 +79,29 @@ def about_words(vocabulary: Vocabulary, softmax: bool) -> str:
     return ""
 
 
+def about_pairs(vocabulary: Vocabulary) -> str:
+    """Say which classes may mean the same.
+
+    Args:
+        vocabulary: the words.
+
+    Returns:
+        A sentence about the first such pair; "" where there is none.
+    """
+    pairs = [tuple(map(shorten, pair)) for pair in near_duplicates(vocabulary.classes)]
+    if not pairs:
+        return ""
+    first, second = pairs[0]
+    more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+    return (
+        f"{first!r} and {second!r} may mean the same{more}, and each then gets a part of what both "
+        f"mean; for one class write {first}|{second}"
+    )
+
+
 def knows_drawings_only(weights: str) -> bool:
     """Whether MODEL.WEIGHTS names weights that were trained on drawn scenes (Storybook)."""
-    return weights.startswith(_BUNDLED) or PurePath(weights).name in _DRAWN
+    return weights.startswith(_BUNDLED) or PurePath(weights).name.startswith(_DRAWN)
 
 
 def about_picture(picture: np.ndarray, source: str, weights: str) -> str:
@@ -96,7 +120,6 @@ def about_picture(picture: np.ndarray, source: str, weights: str) -> str:
     name = PurePath(source).name if source else "the picture"
     return (
         f"{shorten(name)} looks like a photograph, and these weights know drawn scenes only: what "
-        "they find in it means nothing. For photographs take the configuration "
-        "training_free_vitb16 (demo.py --config-file training_free_vitb16), or vitb16_384 with the "
-        "weights of CAT-Seg, see Weights in README.md"
+        f"they find in it means nothing. For photographs: --model {FOR_PHOTOGRAPHS}, in Python "
+        f'OpenVocabPredictor("{FOR_PHOTOGRAPHS}"); `fgaseg-d2 models` lists others'
     )

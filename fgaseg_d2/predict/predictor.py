@@ -15,7 +15,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
 from detectron2.modeling import build_model
-from PIL import Image
 
 from ..checkpoint.checkpointer import FGASegCheckpointer
 from ..config.checks import check_names
@@ -23,7 +22,6 @@ from ..config.effects import PREDICTION
 from ..config.loading import load_config
 from ..data.datasets.configured import register_configured
 from ..data.mappers.inputs import PictureInput
-from ..io.files import read_image
 from ..modeling.inference.class_scores import softmax_scores
 from ..modeling.inference.label_maps import best_classes, resize_scores
 from ..modeling.waiting import check_waiting
@@ -31,9 +29,9 @@ from ..vocabulary import Vocabulary
 from ..vocabulary.parsing import listed
 from .cautions import Cautions
 from .explanation import Explanation
+from .pictures import Picture, picture_array, several, source_of
 from .segmentation import Segmentation
 
-Picture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
 Words: TypeAlias = Vocabulary | Metadata | str | os.PathLike | Iterable[str | Iterable[str]]
 
 _MAX_SCORES = 2**28  # scores of one picture, K x H x W: 1 GiB of float32
@@ -49,15 +47,16 @@ class OpenVocabPredictor:
         segmentation.save("output", "scene")
 
     Args:
-        config: name of a bundled configuration ("tiny", "vitb16_384"), path of a YAML file, or a
-            configuration.
+        config: name of a model ("tiny", "catseg_vitb16": `fgaseg-d2 models` lists them) or of a
+            bundled configuration ("vitb16_384"); path of a YAML file, of a training run's folder or
+            of one that `fgaseg-d2 export` wrote; "hf://owner/name" on a hub; or a configuration.
         weights: a checkpoint; None takes the configuration's, "" random weights.
         device: such as "cuda" or "cpu"; None takes the configuration's, by default the GPU if there
             is one.
         opts: configuration keys and values in turn, such as ("INPUT.MIN_SIZE_TEST", 512).
 
     Several threads may share a predictor. A warning says what makes results doubtful: a single
-    class, or a photograph where the weights know drawn scenes only.
+    class, two of one meaning, or a photograph where the weights know drawn scenes only.
 
     Raises:
         FileNotFoundError: no such configuration or weights.
@@ -87,11 +86,11 @@ class OpenVocabPredictor:
         """Segment one picture.
 
         Args:
-            image: a path, a PIL image, or an array H x W x 3 of uint8 in RGB (also grey, RGBA, or
-                16 bits).
-            vocabulary: what ``Vocabulary.coerce`` takes: "cat|kitten,dog", ["cat", "dog"], a file,
-                the name of a benchmark or of a registered dataset, or a Vocabulary; None:
-                :attr:`default_vocabulary`.
+            image: a path, an http(s) address, the bytes of a file or an open one, a PIL image, an
+                array H x W x 3 of uint8 in RGB (also grey, RGBA, or 16 bits), or a tensor.
+            vocabulary: what ``Vocabulary.coerce`` takes: "cat|kitten,dog", ["cat", "dog"],
+                {"cat": ["kitten"], "dog": []}, a file, the name of a benchmark or of a registered
+                dataset, or a Vocabulary; None: :attr:`default_vocabulary`.
 
         Raises:
             FileNotFoundError: no such picture or class list.
@@ -113,7 +112,7 @@ class OpenVocabPredictor:
             FileNotFoundError, ValueError: as a call; or vocabularies in another number, or mixed
                 with other words.
         """
-        return [segmentation for segmentation, _ in self._segment(_several(images), vocabulary)]
+        return [segmentation for segmentation, _ in self._segment(several(images), vocabulary)]
 
     def explain(self, image: Picture, vocabulary: Words | None = None) -> Explanation:
         """Segment one picture and keep what the model made the segmentation of.
@@ -150,7 +149,7 @@ class OpenVocabPredictor:
     ) -> list[tuple[Segmentation, dict[str, Any]]]:
         """Each picture's segmentation, and what the model said of it."""
         vocabularies = self._vocabularies(vocabulary, len(images))
-        pictures = [read_image(image) for image in images]
+        pictures = [picture_array(image) for image in images]
         if not images:
             return []
         self._give_cautions(images, pictures, vocabularies)
@@ -167,7 +166,7 @@ class OpenVocabPredictor:
                     image=picture,
                     **_labels_and_scores(output, picture.shape[:2]),
                     vocabulary=words,
-                    source=_source(image),
+                    source=source_of(image),
                     weights=self.weights_summary,
                 )
                 for image, picture, words, output in zip(
@@ -201,7 +200,7 @@ class OpenVocabPredictor:
         for words in dict.fromkeys(vocabularies):
             self.cautions.look_at_words(words, self.softmax_scores)
         for image, picture in zip(images, pictures, strict=True):
-            self.cautions.look_at_picture(picture, _source(image), self.cfg.MODEL.WEIGHTS)
+            self.cautions.look_at_picture(picture, source_of(image), self.cfg.MODEL.WEIGHTS)
 
     def _vocabularies(
         self, words: Words | Iterable[Vocabulary] | None, count: int
@@ -283,16 +282,3 @@ def _labels_and_scores(output: Mapping[str, torch.Tensor], size: tuple[int, int]
     same = probabilities is canvas and score_size == size
     labels = scores.argmax(0) if same else best_classes([canvas], size)
     return {"labels": labels.to(torch.int32).cpu().numpy(), "scores": scores}
-
-
-def _several(images: Iterable[Picture]) -> list[Picture]:
-    single = isinstance(images, (str, bytes, os.PathLike, Image.Image))
-    if single or (isinstance(images, np.ndarray) and images.ndim < 4):
-        raise ValueError("expected pictures in a list, got a single one; put it in a list")
-    return list(images)
-
-
-def _source(image: Picture) -> str:
-    if isinstance(image, (str, os.PathLike)):
-        return os.fspath(image)
-    return str(getattr(image, "filename", ""))

@@ -194,12 +194,13 @@ def check_unique(classes: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     classes = list(classes)
     seen: dict[str, str] = {}
     for name in (name for names in classes for name in names):
-        first = seen.setdefault(same_name(name), name)
-        if first is not name:
+        first = seen.get(same_name(name))
+        if first is not None:
             raise ValueError(
                 f"expected every name once, got {shorten(first)!r} and {shorten(name)!r}; remove "
                 "one"
             )
+        seen[same_name(name)] = name
     return classes
 
 

@@ -34,8 +34,9 @@ _MARKS = {
 def split_classes(text: str) -> list[tuple[str, ...]]:
     """Split "cat|kitten, dog" into classes and check that no name occurs twice.
 
-    Commas of other scripts count as commas, and semicolons do where there are no commas. A list in
-    brackets is read as YAML, and numbers before all names, as in "0: cat, 1: dog", say the order.
+    Commas of other scripts count as commas, and semicolons do where there are no commas; one may
+    follow the last class. A list in brackets is read as YAML, and numbers before all names, as in
+    "0: cat, 1: dog", say the order.
 
     Raises:
         ValueError: nothing, an empty name, a name twice, an unprintable character, too long a text,
@@ -63,6 +64,9 @@ def _split(text: str) -> list[str]:
             r"classes, | between synonyms, and \; for a semicolon inside a name"
         )
     parts = commas if len(commas) > 1 else semicolons
+    # As one writes lists in code.
+    if len(parts) > 1 and not parts[-1].strip():
+        parts = parts[:-1]
     if len(parts) == 1 and re.search(r"\s\.(\s|$)|\.\s.*\.$", text.strip()):
         raise ValueError("expected commas between classes, got points; write a comma instead")
     return parts

@@ -1,7 +1,8 @@
 """Class lists in JSON and YAML, of this package and of other programs.
 
 Understood are a list of names; a list of lists (synonyms); COCO's list of {"id": ..., "name": ...};
-{0: "cat", ...} and {"cat": 0, ...}; and any of these under one of the usual keys.
+{0: "cat", ...} and {"cat": 0, ...}; {"cat": ["kitten"], ...} with synonyms; and any of these under
+one of the usual keys.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def read_json(text: str) -> list[tuple[str, ...]]:
         raise ValueError(f"expected JSON, got an error ({error}); correct the file") from error
     except RecursionError as error:
         raise _too_deep() from error
-    return _read_content(content, text)
+    return read_content(content, text)
 
 
 def read_yaml(text: str) -> list[tuple[str, ...]]:
@@ -56,7 +57,7 @@ def read_yaml(text: str) -> list[tuple[str, ...]]:
     except yaml.YAMLError as error:
         reason = shorten(" ".join(str(error).split()), 150)
         raise ValueError(f"expected YAML, got an error ({reason}); correct the file") from error
-    return _read_content(content, text)
+    return read_content(content, text)
 
 
 def _check_events(events: Iterator[yaml.Event]) -> None:
@@ -95,7 +96,16 @@ def _mapping(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
     return found
 
 
-def _read_content(content: Any, text: str) -> list[tuple[str, ...]]:
+def read_content(content: Any, text: str = "") -> list[tuple[str, ...]]:
+    """Read a class list that is a list or a mapping.
+
+    Args:
+        content: of plain types.
+        text: what it was written as, for messages.
+
+    Raises:
+        ValueError: no class list.
+    """
     if isinstance(content, Mapping):
         key = next((key for key in _KEYS if content.get(key)), None)
         # Published lists, which "classes" holds, may have a name in several classes.
@@ -103,14 +113,19 @@ def _read_content(content: Any, text: str) -> list[tuple[str, ...]]:
             return _read_list(content[key])
         content = content if key is None else content[key]
     if isinstance(content, Mapping):
-        return check_unique(read_classes(_read_mapping(content, text)))
+        return _read_mapping(content)
     if isinstance(content, list):
         return check_unique(_read_list(content))
-    raise _no_list(text)
+    shown = repr(shorten(text)) if text else reprlib.repr(content)
+    raise ValueError(f"expected {_WANTED}, got {shown}; write one of these")
 
 
-def _no_list(text: str) -> ValueError:
-    return ValueError(f"expected {_WANTED}, got {shorten(text)!r}; write one of these")
+def _read_mapping(content: Mapping[Any, Any]) -> list[tuple[str, ...]]:
+    """Classes of {0: "cat", ...}, {"cat": 0, ...} or {"cat": ["kitten"], "dog": []}."""
+    listed = any(isinstance(names, (list, tuple)) for names in content.values())
+    if listed and not any(key in content for key in _KEYS):
+        return check_unique(read_classes(_with_synonyms(content)))
+    return check_unique(read_classes(_by_number(content)))
 
 
 def _read_list(items: list[Any]) -> list[tuple[str, ...]]:
@@ -135,7 +150,18 @@ def _read_list(items: list[Any]) -> list[tuple[str, ...]]:
     return read_classes(in_order(numbered))
 
 
-def _read_mapping(content: Mapping[Any, Any], text: str) -> list[Any]:
+def _with_synonyms(content: Mapping[Any, Any]) -> Iterator[list[Any]]:
+    """{"cat": ["kitten"], "dog": []} -> the names of each class."""
+    for name, others in content.items():
+        if others is not None and not isinstance(others, (list, tuple)):
+            raise ValueError(
+                f"expected a list of synonyms for every class, got {reprlib.repr(others)} for "
+                f'{reprlib.repr(name)}; write {{"cat": ["kitten"], "dog": []}}'
+            )
+        yield [name, *(others or ())]
+
+
+def _by_number(content: Mapping[Any, Any]) -> list[Any]:
     """{0: "cat", ...} or {"cat": 0, ...} -> names by number."""
     for pairs in (content.items(), [(value, key) for key, value in content.items()]):
         numbered = [
@@ -143,7 +169,10 @@ def _read_mapping(content: Mapping[Any, Any], text: str) -> list[Any]:
         ]
         if numbered and len(numbered) == len(content):
             return in_order(numbered)
-    raise _no_list(text)
+    raise ValueError(
+        f"expected {_WANTED}, got {reprlib.repr(dict(content))}; write one of these, or "
+        '{"cat": ["kitten"], "dog": []} with synonyms'
+    )
 
 
 def _number(value: Any) -> int | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
 from .. import wording
 from . import dataset_words as metadata_words
-from . import parsing, sources
+from . import parsing, sources, structures
 
 BACKGROUND = "background"
 _SYNONYM_RULES = ("max", "mean")
@@ -240,7 +240,8 @@ class Vocabulary:
 
         Args:
             words: a Vocabulary, returned as it is if nothing changes, such a string, a path, a
-                dataset's ``detectron2.data.Metadata``, or class names one by one.
+                dataset's ``detectron2.data.Metadata``, class names one by one, or a mapping, such
+                as {"cat": ["kitten"], "dog": []} with synonyms, or {0: "cat", 1: "dog"}.
             synonyms: the rule for synonyms, "max" or "mean"; None leaves it as it is.
             background: background words; None leaves them as they are.
             background_threshold: probability in [0, 1]; None leaves it as it is.
@@ -262,12 +263,11 @@ class Vocabulary:
     def _from_anything(cls, words: Any) -> Vocabulary:
         if isinstance(words, os.PathLike):
             return cls.from_file(words)
+        if isinstance(words, Mapping):
+            return cls(tuple(structures.read_content(words)))
         if not isinstance(words, str):
-            return (
-                cls.from_metadata(words)
-                if metadata_words.is_dataset(words)
-                else cls.from_names(words)
-            )
+            known = metadata_words.is_dataset(words)
+            return cls.from_metadata(words) if known else cls.from_names(words)
         name, _, variant = words.partition(":")
         if variant in _ALL_NAMES and (named := cls._from_list(name, all_names=True)):
             return named.with_synonyms(_ALL_NAMES[variant])

@@ -110,8 +110,9 @@ def test_weights_come_from_an_address(clip, tmp_path, monkeypatch):
         assert torch.equal(loaded.visual.proj, clip.visual.proj)
         refused("a web page", SMALL_CLIP, f"{address}/text.pt")
     assert list((tmp_path / "cache").rglob("*.damaged"))
-    for url in ("s3://a/clip.pt", "hf://a/clip.pt", "file:///clip.pt"):
+    for url in ("s3://a/clip.pt", "gs://a/clip.pt", "file:///clip.pt"):
         refused("`pretrained` .*is not fetched", SMALL_CLIP, url)
+    refused("the address of a file, got hf://a/clip.pt", SMALL_CLIP, "hf://a/clip.pt")
 
 
 class _Object:

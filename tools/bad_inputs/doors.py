@@ -43,7 +43,8 @@ _LATER = (
     "detectron2.projects.point_rend",
     "filelock",
     "matplotlib.pyplot",
-    "runner",
+    "fgaseg_d2_cli.segmenting.first_looks",
+    "fgaseg_d2_cli.segmenting.runner",
 )
 
 

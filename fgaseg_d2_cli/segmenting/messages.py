@@ -1,4 +1,4 @@
-"""What the demo tells its user beside results: lines, and the warnings of the library."""
+"""What a segmentation tells its user beside results: lines, and the library's warnings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _write(line: str, stream: TextIO) -> None:
             ) from error
 
 
-class OutputError(Exception):
+class OutputError(OSError):
     """Standard output cannot be written."""
 
 

@@ -1,129 +1,19 @@
-"""Finds the pictures and videos of a command line; reads and writes videos."""
+"""Reads and writes videos, and reads cameras."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import unreadable_videos
+from . import unreadable_videos
+from .sources import Source
 
 if TYPE_CHECKING:
+    import cv2
     import numpy as np
-
-PICTURE_SUFFIXES = frozenset(
-    [".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"]
-)
-VIDEO_SUFFIXES = frozenset(
-    [".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"]
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A picture or a video, and the begin of the names of its results.
-
-    Args:
-        path: the file; for a camera its number.
-        stem: unique among the sources of a run.
-    """
-
-    path: Path | int
-    stem: str
-
-    @property
-    def is_camera(self) -> bool:
-        """Whether this is a camera."""
-        return isinstance(self.path, int)
-
-    @property
-    def is_video(self) -> bool:
-        """Whether this is a video or a camera."""
-        return isinstance(self.path, int) or self.path.suffix.lower() in VIDEO_SUFFIXES
-
-    @property
-    def overlay_suffix(self) -> str:
-        """Photographs stay JPEG; everything else becomes PNG, videos MP4."""
-        if self.is_video:
-            return ".mp4"
-        return ".jpg" if Path(self.path).suffix.lower() in (".jpg", ".jpeg") else ".png"
-
-    def outputs(self, folder: Path) -> dict[str, Path]:
-        """All files that may come of this source, by kind; a video has no "labels", "explain"."""
-        # It imports PyTorch, and a path that is not there is reported before that.
-        from fgaseg_d2.predict.segmentation import output_paths
-
-        paths = output_paths(folder, self.stem, self.overlay_suffix)
-        if self.is_video:
-            del paths["labels"]
-        else:
-            paths["explain"] = folder / f"{self.stem}_explain.png"
-        return paths
-
-
-def find_sources(patterns: Sequence[str], output: Path) -> list[Source]:
-    """Turn paths, folders and globs into sources, each file once, in a stable order.
-
-    Results of files with one name in different folders get a number, and no result has the path of
-    a source.
-
-    Args:
-        patterns: files, folders (their pictures and videos, not those of subfolders), or globs.
-        output: folder of the results.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        PermissionError: a folder may not be looked into.
-        ImportError: a requirement of fgaseg_d2 is missing.
-    """
-    paths = list(dict.fromkeys(path for pattern in patterns for path in _expand(pattern)))
-    originals = {path.resolve() for path in paths}
-    paths = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
-    sources: list[Source] = []
-    # Some file systems take "A" and "a" for the same name.
-    taken: set[str] = set()
-    for path in paths:
-        source, number = Source(path, path.stem), 1
-        while source.stem.casefold() in taken or any(
-            result.resolve() in originals for result in source.outputs(output).values()
-        ):
-            number += 1
-            source = Source(path, f"{path.stem}_{number}")
-        taken.add(source.stem.casefold())
-        sources.append(source)
-    return sources
-
-
-def _expand(pattern: str) -> list[Path]:
-    path = Path(os.path.expanduser(pattern))
-    if os.path.isfile(path):
-        return [path]
-    if os.path.isdir(path):
-        known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
-        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in known]
-        wanted = "a folder with pictures or videos"
-    else:
-        matches = sorted(glob.glob(str(path), recursive=True))
-        found = [Path(match) for match in matches if os.path.isfile(match)]
-        wanted = "a picture, a video, a folder or a glob that fits some"
-    if not found:
-        _check_permission(path)
-        raise FileNotFoundError(f"expected {wanted}, got {pattern!r}; check the path")
-    return found
-
-
-def _check_permission(path: Path) -> None:
-    """Raise a PermissionError where it cannot be told whether something is there."""
-    try:
-        os.stat(path)
-    except PermissionError:
-        raise
-    except (OSError, ValueError):
-        pass
 
 
 def _file_for_opencv(path: Path) -> str:
@@ -229,7 +119,7 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path, self.fps, self.frames = path, fps, 0
-        self._writer = None
+        self._writer: cv2.VideoWriter | None = None
 
     def write(self, frame: np.ndarray) -> None:
         """Append a frame, H x W x 3, uint8.
@@ -242,7 +132,7 @@ class VideoWriter:
         if self._writer is None:
             path = _name_for_opencv(self.path)
             size = (frame.shape[1], frame.shape[0])
-            code = cv2.VideoWriter_fourcc(*"mp4v")
+            code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(path, code, self.fps, size)
             if not self._writer.isOpened():
                 raise OSError(

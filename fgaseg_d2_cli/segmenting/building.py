@@ -1,4 +1,4 @@
-"""Builds the demo's model, with random weights where CLIP's cannot be had."""
+"""Builds the model of a segmentation, with random weights where CLIP's cannot be had."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ import os
 import socket
 import urllib.request
 
-import messages
 from detectron2.config import CfgNode
 
+from fgaseg_d2.config.models import MODELS
 from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
 
+from . import messages
 
-def make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
-    """Build the model; without network it gets random weights, with a loud word about it."""
+
+def make_predictor(cfg: CfgNode, name: str) -> OpenVocabPredictor:
+    """Build the model; without network it gets random weights, with a loud word about it.
+
+    A model that is known by its weights is nothing without them.
+
+    Args:
+        cfg: of the model.
+        name: what the user calls it.
+    """
     pretrained = cfg.MODEL.CLIP.PRETRAINED
     if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
         messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
@@ -24,7 +33,7 @@ def make_predictor(cfg: CfgNode) -> OpenVocabPredictor:
         return OpenVocabPredictor(cfg)
     except PretrainedWeightsError as error:
         # A file of one's own that cannot be read is an error; only a download may fail.
-        if os.path.isfile(pretrained):
+        if os.path.isfile(pretrained) or (name in MODELS and MODELS[name].megabytes):
             raise
         messages.complain(f"warning: {' '.join(str(error).split())}")
         messages.complain(

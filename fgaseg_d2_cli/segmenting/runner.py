@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import media
 import numpy as np
 import torch
-from messages import complain, say
 from tqdm import tqdm
 
-from fgaseg_d2.engine.errors import TRACEBACK_VARIABLE, one_line
+from fgaseg_d2.engine.errors import one_line, tracebacks_wanted
 from fgaseg_d2.io.file_errors import ReadError, WriteError
 from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
 from fgaseg_d2.predict.explanation import Explanation
@@ -25,16 +22,23 @@ from fgaseg_d2.predict.point_routes import check_point
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from fgaseg_d2.predict.segmentation import Segmentation
 from fgaseg_d2.vocabulary import Vocabulary
+from fgaseg_d2.vocabulary.vocabulary import BACKGROUND
+from fgaseg_d2.wording import few
+
+from .messages import OutputError, complain, say
+from .sources import Source
+from .videos import VideoReader, VideoWriter
 
 # After one of these, writing the next result would fail as well.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+_FEW_WORDS = 20
 _OUT_OF_MEMORY = (
     "expected enough memory for the picture and the words, got too little; try --batch-size 1, "
     "--opts INPUT.MIN_SIZE_TEST 320, or --device cpu"
 )
 
 
-class ResultsError(Exception):
+class ResultsError(OSError):
     """Results cannot be written, so nothing more is worth computing."""
 
 
@@ -78,7 +82,7 @@ class Runner:
         self.sheets = sheets
         self.done = self.failed = 0
 
-    def pictures(self, sources: list[media.Source]) -> None:
+    def pictures(self, sources: list[Source]) -> None:
         """Segment pictures, in batches."""
         with tqdm(total=len(sources), unit="picture", file=sys.stderr, disable=not sources) as bar:
             for start in range(0, len(sources), self.batch_size):
@@ -87,15 +91,15 @@ class Runner:
                 self._batch([(source, image) for source, image in read if image is not None])
                 bar.update(len(part))
 
-    def _read(self, source: media.Source) -> np.ndarray | None:
+    def _read(self, source: Source) -> np.ndarray | None:
         with self._reporting(source):
-            image = read_image(source.path)
+            image = read_image(source.file)
             if self.sheets is not None and self.sheets.point is not None:
                 check_point(self.sheets.point, image.shape[1], image.shape[0])
             return image
         return None
 
-    def _batch(self, batch: list[tuple[media.Source, np.ndarray]]) -> None:
+    def _batch(self, batch: list[tuple[Source, np.ndarray]]) -> None:
         results: Sequence[Segmentation] = []
         with self._reporting(*(source for source, _ in batch)):
             results = self._segment([image for _, image in batch])
@@ -103,7 +107,7 @@ class Runner:
             with self._reporting(source):
                 result = _with_source(result, source)
                 paths = result.save(self.output, source.stem, source.overlay_suffix)
-                say(f"{source.path} -> {paths['overlay']}: {_largest(result.shares)}")
+                say(f"{source.name} -> {paths['overlay']}: {_largest(result.shares)}")
                 if isinstance(result, Explanation) and self.sheets is not None:
                     self._save_sheet(result, source, self.sheets)
                 self.done += 1
@@ -113,7 +117,7 @@ class Runner:
             return [self.predictor.explain(image, self.vocabulary) for image in images]
         return self.predictor.batch(images, self.vocabulary)
 
-    def _save_sheet(self, result: Explanation, source: media.Source, sheets: Sheets) -> None:
+    def _save_sheet(self, result: Explanation, source: Source, sheets: Sheets) -> None:
         """Write the contact sheet beside the other results."""
         path = source.outputs(self.output)["explain"]
         write_image(path, result.sheet(sheets.words, sheets.point))
@@ -123,14 +127,14 @@ class Runner:
             x, y = sheets.point or result.middle
             more += f"; routes of the point {x},{y}"
             more += "" if sheets.point else ", --explain-point X,Y chooses another"
-        say(f"{source.path} -> {path}: {min(total, sheets.words)} of {total} words{more}")
+        say(f"{source.name} -> {path}: {min(total, sheets.words)} of {total} words{more}")
 
-    def video(self, source: media.Source) -> None:
+    def video(self, source: Source) -> None:
         """Segment a video or what a camera sees; Ctrl-C ends a camera's video."""
         paths = source.outputs(self.output)
-        with self._reporting(source), contextlib.closing(media.VideoReader(source)) as reader:
+        with self._reporting(source), contextlib.closing(VideoReader(source)) as reader:
             with atomic_path(paths["overlay"]) as temporary:
-                writer = media.VideoWriter(temporary, reader.fps)
+                writer = VideoWriter(temporary, reader.fps)
                 totals, last = self._frames(source, reader, writer)
                 writer.close()
                 if not writer.frames:
@@ -140,18 +144,18 @@ class Runner:
             found = {"frames": writer.frames, "fps": reader.fps, "shares": shares}
             write_json(paths["json"], last | found)
             self.done += 1
-            say(f"{source.path} -> {paths['overlay']}, {writer.frames} frames: {_largest(shares)}")
+            say(f"{source.name} -> {paths['overlay']}, {writer.frames} frames: {_largest(shares)}")
 
-    def _tell_missing_frames(self, source: media.Source, reader: media.VideoReader) -> None:
-        if reader.missing:
+    def _tell_missing_frames(self, source: Source, reader: VideoReader) -> None:
+        if reader.missing and reader.length:
             complain(
-                f"warning: {source.path}: expected {reader.length} frames, as its header says, got "
+                f"warning: {source.name}: expected {reader.length} frames, as its header says, got "
                 f"{reader.length - reader.missing}; it is cut short or damaged, and its overlay "
                 "ends where it does"
             )
 
     def _frames(
-        self, source: media.Source, reader: media.VideoReader, writer: media.VideoWriter
+        self, source: Source, reader: VideoReader, writer: VideoWriter
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Write the overlay of every frame.
 
@@ -175,15 +179,15 @@ class Runner:
         return totals, last
 
     @contextlib.contextmanager
-    def _reporting(self, *sources: media.Source) -> Iterator[None]:
+    def _reporting(self, *sources: Source) -> Iterator[None]:
         """Report what a user can mend and go on; stop where every other source would fail, too."""
         try:
             yield
-        except BrokenPipeError:
+        except (BrokenPipeError, OutputError):
             raise
         except Exception as error:
             message = _OUT_OF_MEMORY if _is_out_of_memory(error) else one_line(error)
-            if message is None or os.environ.get(TRACEBACK_VARIABLE, "0") != "0":
+            if message is None or tracebacks_wanted():
                 raise
             if _hinders_all(error):
                 reason = error.problem if isinstance(error, WriteError) else error.strerror
@@ -193,13 +197,13 @@ class Runner:
                 ) from error
             self.failed += len(sources)
             for source in sources:
-                name = str(source.path)
-                complain(f"error: {message if name in message else f'{name}: {message}'}")
+                told = message.replace(str(source.path), source.name)
+                named = source.name in told
+                complain(f"error: {told if named else f'{source.name}: {told}'}")
 
 
-def _with_source(result: Segmentation, source: media.Source) -> Segmentation:
-    name = f"camera {source.path}" if source.is_camera else str(source.path)
-    return dataclasses.replace(result, source=name)
+def _with_source(result: Segmentation, source: Source) -> Segmentation:
+    return dataclasses.replace(result, source=source.name)
 
 
 def _hinders_all(error: Exception) -> TypeGuard[OSError]:
@@ -214,7 +218,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _largest(shares: dict[str, float], count: int = 5) -> str:
-    """The classes with most pixels, in words."""
+    """The classes with most pixels, in words, and of a short list those without any."""
     names = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
     text = ", ".join(f"{name} {shares[name]:.1%}" for name in names[:count])
-    return f"{text} and {len(names) - count} more" if len(names) > count else text
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    absent = [name for name in shares if shares[name] == 0 and name != BACKGROUND]
+    # Of a long list most are nowhere.
+    told = f"; nowhere: {few(absent)}" if absent and len(shares) <= _FEW_WORDS else ""
+    return f"{text}{more}{told}"

@@ -1,0 +1,1 @@
+"""Pictures, videos and cameras: finding, reading, segmenting and writing them."""
