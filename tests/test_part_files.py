@@ -14,6 +14,7 @@ from fgaseg_d2.checkpoint.part_files import clip_of_part, from_clip, sha256_of
 from fgaseg_d2.config.effects import EVALUATION, without_effect
 from tests.conftest import ROOT, build_small, config, tool
 from tests.servers import serving
+from tests.towers import small_clip
 
 NAME = str(ROOT / "tests/data/clip/Small-ViT-8.json")
 TRAINED = "backbone.visual.transformer.resblocks.1.attn.q_proj.weight"
@@ -96,6 +97,10 @@ def test_the_clip_of_a_model_is_open_clips_own(files, tmp_path, capsys):
     assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
     assert tool("convert_checkpoint").main([files["part"], out, "--to", "open_clip"]) == 1
     assert "expected both towers of a CLIP, got none of backbone.visual." in capsys.readouterr().err
+    model = build_small("MODEL.CLIP.NAME", small_clip("eva02"))
+    torch.save({"model": model.state_dict()}, fresh)
+    assert tool("convert_checkpoint").main([fresh, out, "--to", "open_clip"]) == 1
+    assert "got one whose image tower timm builds" in capsys.readouterr().err
 
 
 def test_another_clip_is_refused_in_one_line(files, tmp_path):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 # Ours -> open_clip's; the rest of a model is no part of its CLIP.
 _PARTS = {"backbone.visual.": "visual.", "text_encoder.clip.": ""}
+_OF_TIMM = "backbone.visual.trunk."
 _TEMPERATURE = {"log_scale": "logit_scale"}
 _PROJECTION = re.compile(r"(.*\.resblocks\.\d+\.attn\.)([qkv])_proj\.(weight|bias)")
 
@@ -36,8 +37,14 @@ def clip_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with q, k and v packed.
 
     Raises:
-        ValueError: the state lacks one of the towers.
+        ValueError: the state lacks one of the towers, or has one that timm builds, whose q, k and v
+            open_clip has in several ways.
     """
+    if any(name.startswith(_OF_TIMM) and ".attn." in name for name in state):
+        raise ValueError(
+            "expected a CLIP with open_clip's own vision transformer, got one whose image tower "
+            "timm builds, which has no names of open_clip here; keep the checkpoint as it is"
+        )
     clip: dict[str, Tensor] = {}
     for prefix, theirs in _PARTS.items():
         part = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
