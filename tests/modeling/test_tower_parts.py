@@ -7,6 +7,7 @@ import pytest
 import torch
 from timm.layers import apply_rot_embed_cat
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from fgaseg_d2.modeling.towers import tower_class
 from fgaseg_d2.modeling.towers.base import DENSE, GLOBAL
@@ -164,6 +165,29 @@ def test_gradient_checkpointing_changes_no_gradient(family):
         gradients.append([p.grad for p in tower.parameters() if p.grad is not None])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def process_group():
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("family", "mode"),
+    [("eva02", "attention"), ("siglip2", "full"), ("dinov3", "attention"), ("convnext", "full")],
+)
+def test_training_is_clean_under_ddp(family, mode, process_group):
+    """A parameter that a step does not reach would stop the next one."""
+    tower = tower_of(family, gradient_checkpointing=True)
+    tower.train_only(mode)
+    wrapped = DistributedDataParallel(tower.train())
+    for _ in range(2):
+        sum(maps.square().mean() for maps in wrapped(random_images(family)).values()).backward()
+    assert all(p.grad is not None for p in tower.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("family", ["eva02", "coca", "dinov3", "fastvit"])

@@ -2,18 +2,37 @@
 
 import copy
 
+import open_clip
 import pytest
+import timm
 import torch
 from torch.nn import functional as F
 
+from fgaseg_d2.checkpoint.unfilled import UnfilledModel
 from fgaseg_d2.modeling.text.encoder import CLIPTextEncoder
+from fgaseg_d2.modeling.text.prompts import encode_prompts
 from fgaseg_d2.modeling.towers import build_tokenizer, load_clip, load_image_tower, tower_class
 from fgaseg_d2.modeling.towers.base import DENSE, GLOBAL
 from fgaseg_d2.modeling.towers.pyramid import PyramidTower
+from fgaseg_d2.modeling.towers.split_attention import split_attention
 from fgaseg_d2.modeling.towers.timm_vit import trunk_of
-from tests.towers import FAMILIES, IMAGE_ONLY, PYRAMIDS, library_and_tower, size_of, small_clip
+from tests.towers import (
+    FAMILIES,
+    IMAGE_ONLY,
+    PYRAMIDS,
+    excite,
+    library_and_tower,
+    size_of,
+    small_clip,
+)
 
 ALL = (*FAMILIES, *IMAGE_ONLY)
+# The smallest tower of each family.
+REAL = (
+    *("ViT-B-16-quickgelu", "ViT-L-14-CLIPA", "coca_ViT-B-32", "EVA02-B-16", "ViT-B-16-SigLIP"),
+    *("ViT-B-32-SigLIP2-256", "PE-Core-T-16-384", "ViTamin-S", "MobileCLIP-B", "MobileCLIP-S1"),
+    *("convnext_base", "RN50", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"),
+)
 TIMM_VITS = [name for name in ALL if name not in (*PYRAMIDS, "metaclip", "clipa", "coca")]
 
 
@@ -84,14 +103,39 @@ def test_read_plainly_a_tower_is_its_library(family):
     if family == "resnet":
         return
     source = library if hasattr(library, "transformer") else trunk_of(library)
+    numbers = sorted(set(tower.levels.values()))
     with torch.no_grad():
-        found = source.forward_intermediates(images, indices=sorted(tower.levels.values()))
+        found = source.forward_intermediates(images, indices=numbers)
     found = found["image_intermediates"] if isinstance(found, dict) else found[1]
-    names = sorted(tower.levels, key=tower.levels.get)
-    for name, level in zip(names, found, strict=True):
+    for name, number in tower.levels.items():
+        level = found[numbers.index(number)]
         close(maps[name], level)
         assert tower.output_shape()[name].channels == level.shape[1]
         assert tower.output_shape()[name].stride == images.shape[2] // level.shape[2]
+
+
+@pytest.mark.parametrize("family", PYRAMIDS)
+def test_a_pyramid_has_a_level_at_each_stride(family):
+    shapes = plain(library_and_tower(family)[1]).output_shape()
+    strides = {name: shape.stride for name, shape in shapes.items()}
+    expected = {"res2": 4, "res3": 8, "res4": 16, "res5": 32, "dense": 32}
+    assert strides == expected | {"guidance_early": 16, "guidance_late": 8}
+
+
+def test_what_the_patch_does_not_divide_is_left_out_as_timm_does():
+    """SigLIP's so400m was made for 384 pixels, of which its patches of 14 see 378."""
+    small = {"img_size": 100, "depth": 3, "embed_dim": 32, "num_heads": 2, "num_classes": 0}
+    library = excite(timm.create_model("vit_base_patch16_siglip_224", **small))
+    visual = copy.deepcopy(library)
+    split_attention(visual)
+    tower, images = plain(visual).eval(), torch.randn(1, 3, 100, 100)
+    assert tower.image_size == (96, 96)
+    with torch.no_grad():
+        maps = tower(images, outputs=(DENSE, GLOBAL))
+        close(maps[GLOBAL], library(images))
+        close(maps[DENSE].flatten(2).transpose(1, 2), cells(library, images))
+        seen = tower(images[..., :96, :96], outputs=(GLOBAL,))
+    assert torch.equal(seen[GLOBAL], maps[GLOBAL])
 
 
 @pytest.mark.parametrize("family", TIMM_VITS)
@@ -155,29 +199,43 @@ def split_names(library, clip):
     return state
 
 
+def real_model(name):
+    """A model at its real shape; drawing it as its library does would take most of a test."""
+
+    def build():
+        known = name in open_clip.list_models()
+        return open_clip.create_model(name) if known else timm.create_model(name, num_classes=0)
+
+    model, generator = UnfilledModel(build).model, torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.03, generator=generator)
+    return excite(model)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["EVA02-B-16", "PE-Core-T-16-384", "MobileCLIP-B", "coca_ViT-B-32"]
-)
+@pytest.mark.parametrize("name", REAL)
 def test_at_its_real_shape_a_tower_is_its_library(name):
-    import open_clip
-
-    torch.manual_seed(0)
-    library = open_clip.create_model(name).eval()
-    visual = copy.deepcopy(library.visual)
-    from fgaseg_d2.modeling.towers.split_attention import split_attention
-
-    split_attention(visual)
-    tower = plain(visual).eval()
-    images = torch.randn(1, 3, *tower.image_size)
+    library = real_model(name)
+    visual = library_visual(library)
+    own = copy.deepcopy(visual)
+    split_attention(own)
+    tower = plain(own).eval()
+    images = torch.randn(1, 3, *tower.image_size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         maps = tower(images, outputs=(DENSE, GLOBAL))
-        pooled = library.visual(images)
-        expected = cells(library.visual, images)
-    pooled = pooled[0] if isinstance(pooled, tuple) else pooled
-    close(maps[GLOBAL], pooled)
-    dense = maps[DENSE].flatten(2).transpose(1, 2)
-    close(dense, expected)
+        pooled = visual(images)
+        close(maps[DENSE].flatten(2).transpose(1, 2), cells(visual, images))
+    close(maps[GLOBAL], pooled[0] if isinstance(pooled, tuple) else pooled)
+    if visual is library:
+        return
+    text = getattr(library, "text", library)
+    tokens = torch.randint(1, text.vocab_size, (2, text.context_length))
+    with torch.no_grad():
+        expected = F.normalize(library.encode_text(tokens), dim=-1)
+        split_attention(text)
+        close(encode_prompts(library, tokens, 2), expected)
 
 
 def test_towers_of_timm_alone_have_no_words():

@@ -37,9 +37,11 @@ class PyramidTower(ImageTower):
 
     Args:
         visual: the image tower of a library: `load_image_tower`.
-        levels: names of further outputs and the stages, counted from 0, that they leave. None:
-            "guidance_early" of the stage at twice the dense map's resolution and "guidance_late" of
-            that at four times; of thirds of the depth where all stages have one resolution.
+        levels: names of further outputs and the stages, counted from 0, that they leave, beside
+            "res2" at stride 4, "res3" at 8, "res4" at 16 and "res5" at 32, as Detectron2 calls
+            them, so far as there are such stages. None: "guidance_early" of the stage at twice the
+            dense map's resolution and "guidance_late" of that at four times; of thirds of the depth
+            where all stages have one resolution.
         gradient_checkpointing: recompute the stages' activations in the backward pass.
 
     Raises:
@@ -74,7 +76,7 @@ class PyramidTower(ImageTower):
                 f"expected `levels` to be stages from 0 to {len(shapes) - 1} of this tower, got "
                 f"{dict(levels)}."
             )
-        self.levels = dict(levels)
+        self.levels = _by_stride(shapes) | dict(levels)
         self.recompute(gradient_checkpointing)
 
     @classmethod
@@ -190,6 +192,13 @@ class PyramidTower(ImageTower):
                     type(self.visual).__name__,
                 )
         self._freeze_without_effect()
+
+
+def _by_stride(shapes: Sequence[ShapeSpec]) -> dict[str, int]:
+    """Detectron2's names of levels, and the last stage at the stride of each."""
+    strides = {f"res{power}": 2**power for power in range(2, 6)}
+    stages = {shape.stride: index for index, shape in enumerate(shapes)}
+    return {name: stages[stride] for name, stride in strides.items() if stride in stages}
 
 
 def _guiding(shapes: Sequence[ShapeSpec]) -> dict[str, int]:

@@ -70,7 +70,10 @@ class TimmViT(ViTTower):
     @property
     def image_size(self) -> tuple[int, int]:
         """See `ImageTower`."""
-        return self.trunk.patch_embed.img_size
+        # SigLIP's so400m of 384 leaves out what its patch of 14 does not divide.
+        patch = self.size_divisibility
+        height, width = self.trunk.patch_embed.img_size
+        return height // patch * patch, width // patch * patch
 
     @property
     def token_shape(self) -> tuple[int, int]:
@@ -91,8 +94,9 @@ class TimmViT(ViTTower):
         """See `ViTTower`."""
         trunk = self.trunk
         images = images.to(next(trunk.patch_embed.parameters()).dtype)
-        tokens = trunk.patch_embed(images)
         grid = trunk.patch_embed.dynamic_feat_size(images.shape[-2:])
+        height, width = (side * self.size_divisibility for side in grid)
+        tokens = trunk.patch_embed(images[..., :height, :width])
         if tokens.ndim == 4:
             # Made for pictures of any size, it leaves the grid as it is.
             tokens = tokens.flatten(1, 2)

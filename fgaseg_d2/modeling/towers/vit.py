@@ -87,7 +87,8 @@ class ViTTower(ImageTower):
                 f"{dense_reading}; set it to clip."
             )
         if levels is None:
-            levels = dict(zip(GUIDANCE, (depth // 3 - 1, 2 * depth // 3 - 1), strict=True))
+            thirds = (max(third * depth // 3 - 1, 0) for third in (1, 2))
+            levels = dict(zip(GUIDANCE, thirds, strict=True))
         if any(not 0 <= block < depth for block in levels.values()):
             raise ValueError(
                 f"expected `levels` to be blocks from 0 to {depth - 1} of this tower, got "
