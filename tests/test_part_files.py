@@ -54,11 +54,12 @@ def test_a_part_holds_the_head_what_was_trained_and_the_sum_of_its_clip(files):
     assert names - towers == {n for n in files["state"] if n.startswith("sem_seg_head.")}
 
 
-def test_part_and_clip_are_the_model(files):
+def test_part_and_clip_are_the_model(files, caplog):
     model = build_small("MODEL.CLIP.PRETRAINED", files["clip"], seed=5)
     checkpointer = FGASegCheckpointer(model)
     checkpointer.load(files["part"])
     assert same(model, files["state"])
+    assert "not found in the checkpoint" not in caplog.text
     report = checkpointer.report
     assert not report.missing and not report.unexpected
     assert {*report.clip} == {

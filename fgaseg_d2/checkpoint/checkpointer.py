@@ -186,6 +186,8 @@ class FGASegCheckpointer(DetectionCheckpointer):
         if not clip:
             forget_files(self.model)
         incompatible = super()._load_model({"model": loadable})
+        # What the CLIP of a part file has filled is not missing, and nobody is to be warned of it.
+        incompatible.missing_keys[:] = [n for n in incompatible.missing_keys if n not in clip]
         self.logger.info("Loaded %s", self.report.summary())
         return incompatible
 

@@ -9,8 +9,8 @@ from ..wording import plain
 
 _LONGEST_NAME = 60  # characters
 _MOST_TIMES, _SMALL = 8, 2**26  # bytes of tensors for each of the file, and beside that
-# Counters and tables of positions; all other tensors of the family's models are weights.
-_WHOLE_NUMBERS = ("num_batches_tracked", "relative_position_index", "position_ids")
+# Counters, tables of positions, and names as bytes; all other tensors of models are weights.
+_WHOLE_NUMBERS = ("num_batches_tracked", "relative_position_index", "position_ids", "seen.packed")
 
 
 def is_plain(tensor: Tensor) -> bool:

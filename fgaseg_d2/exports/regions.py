@@ -8,7 +8,6 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from ..vocabulary.vocabulary import BACKGROUND
 from ..wording import few, shown
@@ -115,11 +114,11 @@ class LabelMap:
                 pixels of a class in one.
             smallest: pixels of a region, at least.
         """
-        for index, box in enumerate(ndimage.find_objects(self.labels.astype(np.int32) + 1)):
-            if box is None:
-                continue
-            top, left = box[0].start, box[1].start
-            mask = self.labels[box] == index
+        for index in np.flatnonzero(np.bincount(self.labels.ravel())).tolist():
+            whole = self.labels == index
+            left, top, width, height = cv2.boundingRect(whole.view(np.uint8))
+            box = np.s_[top : top + height, left : left + width]
+            mask = whole[box]
             confidence = None if self.confidence is None else self.confidence[box]
             for part, inside in _pieces(mask) if pieces else [(mask, np.s_[:, :])]:
                 area = np.count_nonzero(part)
