@@ -34,15 +34,16 @@ _EXTRAS = {
     "heif": ["pillow-heif>=0.18"],
     "supervision": ["supervision>=0.25"],
     "tokenizers": ["transformers", "sentencepiece"],
+    "use": ["scikit-image", "transformers"],
 }
 _TEST_REQUIREMENTS = [
     "hypothesis",
     "pytest>=8",
     "pytest-xdist",
-    "scikit-image",
     "scikit-learn",
     *_EXTRAS["geo"],
     *_EXTRAS["supervision"],
+    *_EXTRAS["use"],
 ]
 # The last two draw and lay out what tools/ measure.
 _DEVELOPMENT_REQUIREMENTS = ["mypy", "pre-commit", "ruff>=0.9", "matplotlib", "tabulate"]

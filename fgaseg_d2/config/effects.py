@@ -91,6 +91,15 @@ _PARTS = (
     ),
     Part("TEST.SLIDING_WINDOW.SHORT_SIDE", ("TEST.SLIDING_WINDOW.CANVAS",), lambda side: not side),
     Part("TEST.SLIDING_WINDOW.SHORT_SIDE", ("TEST.SLIDING_WINDOW.LONG_SIDE",)),
+    *(
+        Part("TEST.PROPOSALS.KIND", tuple(f"TEST.PROPOSALS.{key}" for key in keys), _is(*kinds))
+        for kinds, keys in (
+            (("superpixels",), ("SUPERPIXELS", "COMPACTNESS")),
+            (("sam",), ("SAM", "POINTS", "IOU", "STABILITY", "NMS", "SMALLEST", "SAME")),
+            (("file",), ("FILE",)),
+            (("superpixels", "sam"), ("CACHE",)),
+        )
+    ),
     Part("TEST.AUG.ENABLED", ("TEST.AUG.MIN_SIZES", "TEST.AUG.FLIP")),
     Part("TEST.PRECISE_BN.ENABLED", ("TEST.PRECISE_BN.NUM_ITER",)),
 )

@@ -161,6 +161,7 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.MAX_VIEWS = 8
     cfg.TEST.IMS_PER_BATCH = 1  # pictures that the evaluation gives to the model together
     cfg.TEST.MAX_PICTURES = 0  # evaluate on the first ones of each test set, this many. 0: on all
+    _add_segments(cfg)
     # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
     # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.
     cfg.TEST.AUG.MIN_SIZES = (512, 640, 768)
@@ -174,3 +175,26 @@ def _add_inference(cfg: CN) -> None:
     # Keep the label maps, to look at and to score again without the model.
     cfg.TEST.SAVE_PREDICTIONS = False
     cfg.TEST.AMP_DTYPE = ""  # autocast at inference: "", "float16" or "bfloat16"
+
+
+def _add_segments(cfg: CN) -> None:
+    # The places of a segment agree on the mean of their scores; with any method.
+    cfg.TEST.SEGMENT_VOTE = False
+    proposals = CN()
+    # Where segments come from, for that and for USE: "superpixels" (extra [use]), "sam" (SAM's or
+    # SAM 2's automatic masks, extra [use]), "given" (with the input) or "file".
+    proposals.KIND = "superpixels"
+    proposals.SUPERPIXELS = 256  # of a picture, about
+    proposals.COMPACTNESS = 10.0  # the more, the more square
+    proposals.SAM = "facebook/sam-vit-base"  # a name on the Hugging Face hub, or a folder
+    proposals.POINTS = 32  # of the grid that SAM is asked at, a side
+    proposals.IOU = 0.88  # predicted, at least
+    proposals.STABILITY = 0.95  # of a mask under another threshold, at least
+    proposals.NMS = 0.7  # IoU of two masks' boxes above which the better one stays
+    proposals.SMALLEST = 100  # pixels of a mask of SAM's, at least
+    proposals.SAME = 0.8  # IoU of two masks of SAM's above which the better one stays
+    proposals.FILE = ""  # JSON Lines, see docs/USE.md
+    # Segments of pictures are kept between runs, in iopath's cache folder ($FVCORE_CACHE), in files
+    # of this many MiB together. 0: not kept.
+    proposals.CACHE = 256
+    cfg.TEST.PROPOSALS = proposals

@@ -67,7 +67,8 @@ class SegmentationEvaluator(DatasetEvaluator):
         Args:
             inputs: dicts with "file_name", as the dataset lists it.
             outputs: for each a dict with "labels", H x W class indices, or "sem_seg", K x H x W
-                scores, at the size of the label file.
+                scores, at the size of the label file; perhaps "covered", the share of the pixels
+                that segments cover.
 
         Raises:
             FileNotFoundError: no label file.
@@ -77,7 +78,7 @@ class SegmentationEvaluator(DatasetEvaluator):
             name = os.fsdecode(item["file_name"])
             prediction = self.truth.evaluated(_labels(output))
             check_classes(prediction, len(self.truth.labels.classes), f"{name}: prediction")
-            self.tally.add(name, prediction, self.truth.read(name))
+            self.tally.add(name, prediction, self.truth.read(name), output.get("covered"))
             if self.writer is not None:
                 self.writer.write(name, prediction)
 

@@ -50,6 +50,7 @@ class Tally:
     matrix: np.ndarray = field(init=False)
     boundary: np.ndarray = field(init=False)
     fragments: np.ndarray = field(init=False)
+    covered: np.ndarray = field(init=False)
     ignored: int = field(init=False, default=0)
     pictures: set[str] = field(init=False, default_factory=set)
 
@@ -57,14 +58,23 @@ class Tally:
         self.matrix = np.zeros((self.classes, self.classes), np.int64)
         self.boundary = np.zeros((3, self.classes), np.int64)
         self.fragments = np.zeros(2, np.int64)
+        # Pixels under segments, and pixels of pictures that have such.
+        self.covered = np.zeros(2, np.int64)
 
-    def add(self, picture: str, prediction: np.ndarray, truth: np.ndarray) -> None:
+    def add(
+        self,
+        picture: str,
+        prediction: np.ndarray,
+        truth: np.ndarray,
+        covered: float | None = None,
+    ) -> None:
         """Count a picture.
 
         Args:
             picture: its name; each is counted once.
             prediction: H x W, classes.
             truth: H x W, classes and the ignore label.
+            covered: share of the pixels that segments cover, 0..1; None for a model without.
 
         Raises:
             ValueError: a picture for the second time, sizes that differ, or a value that is no
@@ -83,6 +93,8 @@ class Tally:
                 self.fragments += fragment_counts(prediction, truth, self.ignore_label)
         except ValueError as error:
             raise ValueError(f"{picture}: {error}") from error
+        if covered is not None:
+            self.covered += (round(covered * truth.size), truth.size)
         self.pictures.add(picture)
 
     def merge(self, others: Iterable[Tally]) -> Tally:
@@ -98,6 +110,7 @@ class Tally:
             total.matrix += other.matrix
             total.boundary += other.boundary
             total.fragments += other.fragments
+            total.covered += other.covered
             total.ignored += other.ignored
             total.pictures |= other.pictures
         return total
@@ -129,6 +142,8 @@ class Tally:
         if self.extras.fragments:
             predicted, true = self.fragments.tolist()
             results["fragments"] = predicted / true if true else float("nan")
+        if self.covered[1]:
+            results["covered"] = 100 * self.covered[0] / self.covered[1]
         return {name: float(value) for name, value in results.items()}
 
     def missing_classes(self, truth: GroundTruth) -> str:

@@ -23,12 +23,13 @@ class Sample(TypedDict, total=False):
     sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
     unlabelled: Tensor  # H x W, bool, pixels whose label is withheld; in transductive training
     caption: str  # what the picture shows, as somebody wrote it
-    segments: Tensor  # M x H x W, bool, masks that may overlap
+    segments: Tensor  # M x H x W, bool, masks that may overlap; of any size in inference
     texts: list[str]  # what each of the M segments is, as somebody wrote it
     vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
     height: int  # of the result, in pixels; the picture's if absent
     width: int
-    output: str  # "scores" (the default), "canvas" or "labels", see `requested_output`
+    file_name: str  # where the picture came from
+    output: str  # "scores" (the default), "canvas" or "labels", see `requested_output`; "segments"
     scale: float  # a factor on the resolution at which the picture is looked at
     explain: bool  # add "pseudo_masks", "routes" and "views" to the result
 

@@ -14,27 +14,25 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config.checks import check_config
-from ..config.renamed_keys import setting
 from ..vocabulary import Vocabulary
 from ..vocabulary.dataset_words import LABELLED
-from .inference.class_scores import SCORE_FUNCTIONS, ScoreFunction, reduce_entries
+from .inference.class_scores import ScoreFunction, reduce_entries
 from .inference.geometry import Size
 from .inference.label_maps import requested_output
 from .inference.protocols import PictureViews, ViewProtocol, make_protocol
-from .precision import amp_dtype, autocast
+from .inference.segment_scores import SegmentScores, segment_output, voted
+from .precision import autocast
+from .proposals import Proposals
 from .routes import Routes
-from .samples import Sample, alike, configured_unseen, configured_words, words_of
+from .samples import Sample, alike, words_of
+from .shared_arguments import shared_arguments
 from .stages import StageRecorder
 from .text.encoder import CLIPTextEncoder
-from .towers import normalisation
 from .towers.base import ImageTower
-from .towers.loading import shared_clip
 
 
 class OpenVocabSegmentor(nn.Module):
@@ -54,6 +52,8 @@ class OpenVocabSegmentor(nn.Module):
         max_views: views that go through the model together in inference.
         score_function: logits T x h x w of one view -> probabilities.
         autocast_dtype: autocast in inference, None for none.
+        proposals: gives segments, whose places then agree on the mean of their scores; None for
+            scores as they are.
 
     Attributes:
         joint_views: the views of a picture go through the model together and alone, because what
@@ -87,6 +87,7 @@ class OpenVocabSegmentor(nn.Module):
         max_views: int = 8,
         score_function: ScoreFunction = torch.sigmoid,
         autocast_dtype: torch.dtype | None = None,
+        proposals: Proposals | None = None,
     ) -> None:
         super().__init__()
         if max_views < 1:
@@ -104,7 +105,7 @@ class OpenVocabSegmentor(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.max_views, self.autocast_dtype = max_views, autocast_dtype
-        self.score_function = score_function
+        self.score_function, self.proposals = score_function, proposals
 
     @classmethod
     def shared_arguments(cls, cfg: CfgNode, scores: str = "sigmoid") -> dict[str, Any]:
@@ -114,28 +115,7 @@ class OpenVocabSegmentor(nn.Module):
             cfg: complete configuration.
             scores: what MODEL.SCORES "" stands for.
         """
-        check_config(cfg)
-        window, words = cfg.TEST.SLIDING_WINDOW, setting(cfg, "MODEL.WORDS.VOCABULARY")
-        # One CLIP, whose two towers are shared out.
-        with shared_clip():
-            backbone, text_encoder = build_backbone(cfg), CLIPTextEncoder(cfg)
-        return {
-            "backbone": backbone,
-            "text_encoder": text_encoder,
-            "finetune": cfg.MODEL.CLIP.FINETUNE,
-            "train_vocabulary": configured_words(words, cfg.DATASETS.TRAIN),
-            "test_vocabulary": configured_words(words, cfg.DATASETS.TEST),
-            "unseen": configured_unseen(setting(cfg, "DATASETS.UNSEEN"), cfg.DATASETS.TRAIN),
-            "image_size": normalisation.image_size(cfg.MODEL.CLIP.IMAGE_SIZE, backbone),
-            **normalisation.from_config(cfg),
-            "sliding_window": (tuple(window.CANVAS), tuple(window.SIZE), tuple(window.STRIDE))
-            if window.ENABLED
-            else None,
-            "slide_sides": (window.SHORT_SIDE, window.LONG_SIDE) if window.SHORT_SIDE else None,
-            "max_views": cfg.TEST.MAX_VIEWS,
-            "score_function": SCORE_FUNCTIONS[cfg.MODEL.SCORES or scores],
-            "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
-        }
+        return shared_arguments(cfg, scores)
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """A training batch -> weighted losses by name."""
@@ -184,8 +164,10 @@ class OpenVocabSegmentor(nn.Module):
             "scores" (the default) "sem_seg", K x height x width, scores in 0..1 of the vocabulary's
             `class_names` (or what `ranked` makes of them); "canvas" the same at the model's own
             resolution; "labels" "labels", height x width int32, the best classes, without all
-            scores at that size in memory. Where "explain" is set also "pseudo_masks" (T x h x w by
-            name, on the token grid), "routes" (by layer) and "views" (`PictureViews.boxes`).
+            scores at that size in memory; "segments" what `segment_output` says. Where there are
+            segments also "covered", the share of the pixels that they cover. Where "explain" is set
+            also "pseudo_masks" (T x h x w by name, on the token grid), "routes" (by layer) and
+            "views" (`PictureViews.boxes`).
 
         Raises:
             ValueError: there is no vocabulary, a training batch with several, or no such output.
@@ -198,9 +180,9 @@ class OpenVocabSegmentor(nn.Module):
             if inputs[0].get("explain"):
                 results[indices[0]] = self._explained(inputs[0], words, scale)
                 continue
-            scores = self.scores(inputs, words, scale)
-            for index, item, canvas in zip(indices, inputs, scores, strict=True):
-                results[index] = self._result(item, canvas, words)
+            scores = self.picture_scores(inputs, words, scale)
+            for index, item, found in zip(indices, inputs, scores, strict=True):
+                results[index] = self._result(item, *found, words)
         return results
 
     def scores(
@@ -227,6 +209,17 @@ class OpenVocabSegmentor(nn.Module):
                 len(words.class_names),
                 words.background_threshold,
             )
+
+    def picture_scores(
+        self, inputs: Sequence[Sample], words: Vocabulary, scale: float = 1.0
+    ) -> Iterator[tuple[Tensor, SegmentScores | None]]:
+        """As `scores`, voted on by segments where there are some, with those of the segments."""
+        for item, scores in zip(inputs, self.scores(inputs, words, scale), strict=True):
+            if self.proposals is None:
+                yield scores, None
+                continue
+            segments = voted(self.proposals(item), scores)
+            yield segments.painted(scores), segments
 
     def ranked(self, scores: Tensor, words: Vocabulary) -> Tensor:
         """What the best class of a pixel is taken of: the scores K x h x w, or others made of them.
@@ -279,22 +272,28 @@ class OpenVocabSegmentor(nn.Module):
     def _explained(self, item: Sample, words: Vocabulary, scale: float) -> dict[str, Any]:
         """A picture's result with the maps that it was made of, from the same pass."""
         with StageRecorder(self.stages()) as record:
-            (scores,) = self.scores([item], words, scale)
+            ((scores, segments),) = self.picture_scores([item], words, scale)
         protocol = self._protocol_for(item, scale)
         masks = {
             name: protocol.merge_tokens(maps.float())
             for name, maps in self.pseudo_masks(record.outputs).items()
         }
-        return self._result(item, scores, words) | {
+        return self._result(item, scores, segments, words) | {
             "pseudo_masks": masks,
             "routes": self.routes(record.outputs),
             "views": protocol.boxes(),
         }
 
-    def _result(self, item: Sample, scores: Tensor, words: Vocabulary) -> dict[str, Tensor]:
-        """What an input asks for of its scores K x h x w."""
+    def _result(
+        self, item: Sample, scores: Tensor, segments: SegmentScores | None, words: Vocabulary
+    ) -> dict[str, Any]:
+        """What an input asks for of its scores K x h x w and its segments'."""
+        if item.get("output") == "segments":
+            return segment_output(segments)
         ranked = self.ranked(scores, words)
-        result = requested_output(item, ranked)
+        result: dict[str, Any] = requested_output(item, ranked)
         if ranked is not scores and item.get("output") == "canvas":
             result["probabilities"] = scores
+        if segments is not None:
+            result["covered"] = segments.covered
         return result

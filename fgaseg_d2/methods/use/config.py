@@ -80,6 +80,7 @@ def _whole_pictures(cfg: CN) -> str | None:
 
 _UNREAD = (
     *("MODEL.SEM_SEG_HEAD.NAME", "MODEL.CLIP.LOGIT_SCALE", "MODEL.CLIP.DENSE_READING"),
+    "TEST.SEGMENT_VOTE",  # it has segments by itself
     *("MODEL.CLIP.GUIDANCE_BLOCKS", "MODEL.CLIP.PROMPT_LENGTH", "MODEL.CLIP.PROMPT_DEPTH"),
 )
 

@@ -3,7 +3,8 @@
 Letters: B images, V views, M segments, N segments of a batch, T text entries, h w patch grid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from torch.nn import functional as F
 
 from ...checkpoint.kept_tensors import KeptTensors
 from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.inference.class_scores import reduce_entries
+from ...modeling.inference.segment_scores import SegmentScores
 from ...modeling.layers.similarity import cosine_maps
+from ...modeling.precision import autocast
+from ...modeling.proposals import Proposals, proposals_from_config
 from ...modeling.samples import Sample, words_of
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.stages import Stage
@@ -40,6 +45,7 @@ class USE(OpenVocabSegmentor):
         loss: embeddings of segments and texts -> a scalar.
         whole: the head takes global embeddings.
         max_segments: of a picture, in training.
+        proposals: gives the segments of a picture, in inference.
         ignore_value: label of pixels without a class, of samples with label maps.
         shared: of `OpenVocabSegmentor`.
     """
@@ -61,11 +67,13 @@ class USE(OpenVocabSegmentor):
         head: USEHead,
         loss: SegmentTextLoss,
         whole: bool = True,
+        proposals: Proposals,
         max_segments: int = 64,
         ignore_value: int = 255,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
+        super().__init__(**shared, proposals=proposals)
+        self.proposals: Proposals = proposals
         self.other_towers = nn.ModuleList(other_towers)
         for tower in other_towers:
             tower.train_only("frozen")
@@ -105,6 +113,7 @@ class USE(OpenVocabSegmentor):
             "head": head,
             "loss": SegmentTextLoss(use.LOSS, use.TEMPERATURE),
             "whole": use.GLOBAL,
+            "proposals": proposals_from_config(cfg),
             "max_segments": use.MAX_SEGMENTS,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
@@ -131,10 +140,50 @@ class USE(OpenVocabSegmentor):
         keys = text_keys(texts, self.device)
         return {"loss_segments": self.loss(segments, encoded.to(segments), keys)}
 
+    def picture_scores(
+        self, inputs: Sequence[Sample], words: Vocabulary, scale: float = 1.0
+    ) -> Iterator[tuple[Tensor, SegmentScores | None]]:
+        """See `OpenVocabSegmentor`: a pixel has the mean of its segments', or the dense reading."""
+        text = self.text_encoder(words.entries).float()
+        protocol = self.protocol.scaled(scale)
+        views = [protocol.for_picture((1, 1)).views(self.normalize(i["image"])) for i in inputs]
+        patches: list[Tensor] = []
+        for part in torch.cat(views).split(self.max_views):
+            with autocast(self.device, self.autocast_dtype):
+                patches.extend(self._patches(part))
+        for item, one in zip(inputs, patches, strict=True):
+            with autocast(self.device, self.autocast_dtype):
+                dense = self._dense(one[None], text)[0]
+                segments = self._segment_scores(item, one, text)
+            painted = segments.painted(self.score_function(dense))
+            yield (
+                self._of_classes(painted, words),
+                replace(
+                    segments, scores=self._of_classes(segments.scores.T[:, None], words)[:, 0].T
+                ),
+            )
+
+    def _segment_scores(self, item: Sample, patches: Tensor, text: Tensor) -> SegmentScores:
+        """Scores of the segments of one picture, M x T."""
+        masks = self.proposals(item).to(self.device)
+        embeddings, kept = self.head.segments(patches, masks)
+        logits = self.loss.scale * embeddings @ text.T
+        return SegmentScores(masks[kept], self.score_function(logits.float().T).T)
+
+    @staticmethod
+    def _of_classes(scores: Tensor, words: Vocabulary) -> Tensor:
+        """Scores of entries T x h x w -> of classes K x h x w."""
+        return reduce_entries(
+            scores, words.entry_classes, len(words.class_names), words.background_threshold
+        )
+
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
         """See `OpenVocabSegmentor`: the dense reading, each patch as if it were a segment."""
-        text = self.text_encoder(words.entries).float()
-        dense = self.head.dense(self._patches(views))
+        return self._dense(self._patches(views), self.text_encoder(words.entries).float())
+
+    def _dense(self, patches: Tensor, text: Tensor) -> Tensor:
+        """Logits of each patch: B x h x w x D -> B x T x h x w."""
+        dense = self.head.dense(patches)
         with torch.autocast(dense.device.type, enabled=False):
             return self.loss.scale * self.cosines(text, dense)
 

@@ -1,0 +1,12 @@
+"""Class-agnostic segments of a picture: superpixels, SAM's masks, masks that are given or filed."""
+
+from .building import from_config as proposals_from_config
+from .proposing import FiledSegments, GivenSegments, PictureSegments, Proposals
+
+__all__ = [
+    "FiledSegments",
+    "GivenSegments",
+    "PictureSegments",
+    "Proposals",
+    "proposals_from_config",
+]
