@@ -11,7 +11,7 @@ from PIL import Image
 
 from fgaseg_d2 import Vocabulary
 from fgaseg_d2.config.loading import load_config
-from fgaseg_d2.predict import predictor as predictor_module
+from fgaseg_d2.predict import outputs
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
 from fgaseg_d2.predict.segmentation import Segmentation
 
@@ -157,7 +157,7 @@ def test_own_words_are_the_default(predictor):
 def test_huge_pictures_keep_their_labels_but_smaller_scores(predictor, monkeypatch):
     image = picture(120, 180)
     whole = predictor(image, WORDS)
-    monkeypatch.setattr(predictor_module, "_MAX_SCORES", 3 * 60 * 90)
+    monkeypatch.setattr(outputs, "_MAX_SCORES", 3 * 60 * 90)
     result = predictor(image, WORDS)
     assert result.scores.shape == (3, 60, 90)
     assert (result.labels == whole.labels).all()

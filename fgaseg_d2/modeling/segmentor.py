@@ -26,7 +26,7 @@ from .inference.label_maps import requested_output
 from .inference.protocols import PictureViews, ViewProtocol, make_protocol
 from .inference.segment_scores import SegmentScores, segment_output, voted
 from .precision import autocast
-from .proposals import Proposals
+from .proposals import Proposals, segments_of
 from .routes import Routes
 from .samples import Sample, alike, words_of
 from .shared_arguments import shared_arguments
@@ -218,7 +218,7 @@ class OpenVocabSegmentor(nn.Module):
             if self.proposals is None:
                 yield scores, None
                 continue
-            segments = voted(self.proposals(item), scores)
+            segments = voted(segments_of(item, self.proposals), scores)
             yield segments.painted(scores), segments
 
     def ranked(self, scores: Tensor, words: Vocabulary) -> Tensor:

@@ -3,5 +3,6 @@
 from .explanation import Explanation
 from .predictor import OpenVocabPredictor
 from .segmentation import Segmentation
+from .segments import NamedSegment
 
-__all__ = ["Explanation", "OpenVocabPredictor", "Segmentation"]
+__all__ = ["Explanation", "NamedSegment", "OpenVocabPredictor", "Segmentation"]

@@ -23,18 +23,17 @@ from ..config.loading import load_config
 from ..data.datasets.configured import register_configured
 from ..data.mappers.inputs import PictureInput
 from ..modeling.inference.class_scores import softmax_scores
-from ..modeling.inference.label_maps import best_classes, resize_scores
 from ..modeling.waiting import check_waiting
 from ..vocabulary import Vocabulary
 from ..vocabulary.parsing import listed
 from .cautions import Cautions
 from .explanation import Explanation
+from .outputs import labels_and_scores
 from .pictures import Picture, picture_array, several, source_of
 from .segmentation import Segmentation
+from .segments import NamedSegment, checked_masks, named_segments
 
 Words: TypeAlias = Vocabulary | Metadata | str | os.PathLike | Iterable[str | Iterable[str]]
-
-_MAX_SCORES = 2**28  # scores of one picture, K x H x W: 1 GiB of float32
 
 
 class OpenVocabPredictor:
@@ -136,6 +135,35 @@ class OpenVocabPredictor:
             views=output["views"],
         )
 
+    def segments(
+        self, image: Picture, vocabulary: Words | None = None, masks: Any = None
+    ) -> list[NamedSegment]:
+        """Name the segments of one picture.
+
+        Args:
+            image, vocabulary: as in a call.
+            masks: the segments, M x H x W, which may overlap; None: those that TEST.PROPOSALS
+                finds.
+
+        Returns:
+            Each with its ``mask``, ``name``, ``score`` and the ``scores`` of all words; in the
+            order of the masks, or the largest first.
+
+        Raises:
+            FileNotFoundError: as a call.
+            ValueError: as a call; masks of another form; or neither USE nor TEST.SEGMENT_VOTE True.
+        """
+        (words,) = self._vocabularies(vocabulary, 1)
+        picture = picture_array(image)
+        self._give_cautions([image], [picture], [words])
+        item = self._prepare(picture, words) | {"output": "segments", "file_name": source_of(image)}
+        if masks is not None:
+            item["segments"] = checked_masks(masks)
+        with self._segmenting():
+            (output,) = self.model([item])
+        found = named_segments(output, words.class_names, picture.shape[:2])
+        return found if masks is not None else sorted(found, key=lambda one: -one.area)
+
     @property
     def default_vocabulary(self) -> Vocabulary | None:
         """The configuration's own words, None if it has none."""
@@ -154,8 +182,8 @@ class OpenVocabPredictor:
             return []
         self._give_cautions(images, pictures, vocabularies)
         inputs = [
-            self._prepare(picture, words) | {"explain": explain}
-            for picture, words in zip(pictures, vocabularies, strict=True)
+            self._prepare(picture, words) | {"explain": explain, "file_name": source_of(image)}
+            for image, picture, words in zip(images, pictures, vocabularies, strict=True)
         ]
         start = time.perf_counter()
         with self._segmenting():
@@ -164,7 +192,7 @@ class OpenVocabPredictor:
             segmentations = [
                 Segmentation(
                     image=picture,
-                    **_labels_and_scores(output, picture.shape[:2]),
+                    **labels_and_scores(output, picture.shape[:2]),
                     vocabulary=words,
                     source=source_of(image),
                     weights=self.weights_summary,
@@ -265,20 +293,3 @@ class OpenVocabPredictor:
             f"CLIP's pretrained weights {pretrained!r} for {clip:,} of {total:,} parameters and "
             "random ones for the rest, so the result means nothing"
         )
-
-
-def _score_size(height: int, width: int, channels: int) -> tuple[int, int]:
-    """The picture's size, or one of the same shape at which the scores fit the memory."""
-    ratio = min(1.0, (_MAX_SCORES / (channels * height * width)) ** 0.5)
-    return max(1, int(height * ratio)), max(1, int(width * ratio))
-
-
-def _labels_and_scores(output: Mapping[str, torch.Tensor], size: tuple[int, int]) -> dict[str, Any]:
-    """Best class of every pixel, H x W int32, and scores, smaller where they would not fit."""
-    canvas = output["sem_seg"]
-    probabilities = output.get("probabilities", canvas)
-    score_size = _score_size(*size, len(canvas))
-    scores = resize_scores([probabilities], score_size)
-    same = probabilities is canvas and score_size == size
-    labels = scores.argmax(0) if same else best_classes([canvas], size)
-    return {"labels": labels.to(torch.int32).cpu().numpy(), "scores": scores}

@@ -20,7 +20,7 @@ from ...modeling.inference.class_scores import reduce_entries
 from ...modeling.inference.segment_scores import SegmentScores
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.precision import autocast
-from ...modeling.proposals import Proposals, proposals_from_config
+from ...modeling.proposals import Proposals, proposals_from_config, segments_of
 from ...modeling.samples import Sample, words_of
 from ...modeling.segmentor import OpenVocabSegmentor
 from ...modeling.stages import Stage
@@ -165,7 +165,7 @@ class USE(OpenVocabSegmentor):
 
     def _segment_scores(self, item: Sample, patches: Tensor, text: Tensor) -> SegmentScores:
         """Scores of the segments of one picture, M x T."""
-        masks = self.proposals(item).to(self.device)
+        masks = segments_of(item, self.proposals).to(self.device)
         embeddings, kept = self.head.segments(patches, masks)
         logits = self.loss.scale * embeddings @ text.T
         return SegmentScores(masks[kept], self.score_function(logits.float().T).T)

@@ -1,7 +1,7 @@
 """Class-agnostic segments of a picture: superpixels, SAM's masks, masks that are given or filed."""
 
 from .building import from_config as proposals_from_config
-from .proposing import FiledSegments, GivenSegments, PictureSegments, Proposals
+from .proposing import FiledSegments, GivenSegments, PictureSegments, Proposals, segments_of
 
 __all__ = [
     "FiledSegments",
@@ -9,4 +9,5 @@ __all__ = [
     "PictureSegments",
     "Proposals",
     "proposals_from_config",
+    "segments_of",
 ]

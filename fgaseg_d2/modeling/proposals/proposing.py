@@ -32,6 +32,11 @@ class Proposals(Protocol):
         """M x H x W, bool, on the CPU; segments may overlap, and need not cover the picture."""
 
 
+def segments_of(item: Sample, proposals: Proposals) -> Tensor:
+    """The segments that an input brings, or else those that are proposed: M x H x W, bool."""
+    return GivenSegments()(item) if "segments" in item else proposals(item)
+
+
 class PictureSegments:
     """Segments that are found in the picture, kept on disk by picture and setting.
 
