@@ -25,14 +25,17 @@ def encoded_mask(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
 
-def decoded_mask(rle: Any, size: tuple[int, int], where: str) -> np.ndarray:
+def decoded_mask(
+    rle: Any, size: tuple[int, int], where: str, advice: str = "correct the segment"
+) -> np.ndarray:
     """The mask of an encoding.
 
     Args:
         rle: ``{"size": [height, width], "counts": ...}``, the counts compressed (text or bytes) or
             not (a list).
         size: height and width of the picture.
-        where: what messages call the segment.
+        where: what messages call the mask.
+        advice: what they tell to do.
 
     Returns:
         H x W uint8, 0 or 1.
@@ -42,13 +45,13 @@ def decoded_mask(rle: Any, size: tuple[int, int], where: str) -> np.ndarray:
     """
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
         raise ValueError(
-            f'{where}: expected "rle" as a dict with "size" and "counts", got {shown(rle)}; '
-            "correct the segment"
+            f'{where}: expected run lengths as a dict with "size" and "counts", got {shown(rle)}; '
+            f"{advice}"
         )
     if not isinstance(rle["size"], (list, tuple)) or tuple(rle["size"]) != size:
         raise ValueError(
             f"{where}: expected a mask of the picture's {size[0]} x {size[1]} pixels (height x "
-            f"width), got {shown(rle['size'])}; correct the segment"
+            f"width), got {shown(rle['size'])}; {advice}"
         )
     runs = rle["counts"]
     if isinstance(runs, (str, bytes)):
@@ -56,13 +59,12 @@ def decoded_mask(rle: Any, size: tuple[int, int], where: str) -> np.ndarray:
     if not isinstance(runs, (list, tuple)) or not all(map(_is_length, runs)):
         raise ValueError(
             f'{where}: expected "counts" as runs of 0 or more pixels, got {shown(rle["counts"])}; '
-            "correct the segment"
+            f"{advice}"
         )
     pixels = size[0] * size[1]
     if sum(runs) != pixels:
         raise ValueError(
-            f"{where}: expected runs of {pixels} pixels together, got {sum(runs)}; correct the "
-            "segment"
+            f"{where}: expected runs of {pixels} pixels together, got {sum(runs)}; {advice}"
         )
     # Runs of 0 and of 1 take turns, down the columns.
     values = np.arange(len(runs), dtype=np.uint8) % 2

@@ -68,8 +68,8 @@ def test_a_mask_is_what_was_encoded(form):
 @pytest.mark.parametrize(
     ("segment", "message"),
     [
-        ({}, 'expected "rle" as a dict'),
-        ({"rle": "abc"}, 'expected "rle" as a dict'),
+        ({}, 'as a dict with "size" and "counts"'),
+        ({"rle": "abc"}, 'as a dict with "size" and "counts"'),
         ({"rle": {"size": [64, 48], "counts": "abc"}}, "a mask of the picture's 48 x 64 pixels"),
         ({"rle": {"size": list(SIZE), "counts": [3000]}}, "runs of 3072 pixels together, got 3000"),
         ({"rle": {"size": list(SIZE), "counts": [-1, 3073]}}, '"counts" as runs of 0 or more'),

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ...io.coco_masks import decoded_mask
 from ...vocabulary.parsing import read_benchmark
 from .context_json import ContextJson
 from .locating import Part, require
 from .pairing import with_pictures
-from .run_lengths import decode
 from .samples import Family, Listing, Sample
 from .value_table import ValueTable
 
 _UNLABELLED = 0
 _LAST_LABEL = 459  # of labels.txt
+_ADVICE = "download the file anew"
 
 
 class PascalContext59(Family):
@@ -56,18 +57,16 @@ class PascalContext59(Family):
         size, annotations = sample.annotations
         label = np.full(size, _UNLABELLED, np.int32)
         for annotation in annotations:
-            try:
-                label[decode(annotation.get("segmentation"), size)] = _category(annotation)
-            except ValueError as error:
-                raise ValueError(
-                    f"{sample.raw_label}: annotation {annotation.get('id')} of {sample.stem}: "
-                    f"{error}; download the file anew"
-                ) from error
+            where = f"{sample.raw_label}: annotation {annotation.get('id')} of {sample.stem}"
+            mask = decoded_mask(annotation.get("segmentation"), size, where, _ADVICE)
+            label[mask.view(bool)] = _category(annotation, where)
         return label
 
 
-def _category(annotation: dict) -> int:
+def _category(annotation: dict, where: str) -> int:
     category = annotation.get("category_id")
     if not isinstance(category, int) or not 0 <= category <= _LAST_LABEL:
-        raise ValueError(f"expected a category_id 0 .. {_LAST_LABEL}, got {category!r}")
+        raise ValueError(
+            f"{where}: expected a category_id 0 .. {_LAST_LABEL}, got {category!r}; {_ADVICE}"
+        )
     return category

@@ -323,17 +323,20 @@ def twice(content, image_id):
 
 
 JSON_DAMAGES = {
-    "size of another picture": (set_segmentation(size=[55, 37]), "size [37, 55], got [55, 37]"),
+    "size of another picture": (set_segmentation(size=[55, 37]), "the picture's 37 x 55 pixels"),
     "counts too short": (set_segmentation(counts="<422"), "runs of 2035 pixels"),
-    "counts too long": (set_segmentation(counts=[2035, 1]), "runs of 2035 pixels, got 2036"),
-    "negative counts": (set_segmentation(counts=[2036, -1]), "runs of 2035 pixels"),
-    "counts break off": (set_segmentation(counts="<4o"), "breaks off"),
-    "no counts": (set_segmentation(counts="a b"), "character ' '"),
-    "fractional counts": (set_segmentation(counts=[2034.5, 0.5]), "whole numbers"),
+    "counts too long": (
+        set_segmentation(counts=[2035, 1]),
+        "runs of 2035 pixels together, got 2036",
+    ),
+    "negative counts": (set_segmentation(counts=[2036, -1]), "as runs of 0 or more"),
+    "counts break off": (set_segmentation(counts="<4o"), "as runs of 0 or more"),
+    "no counts": (set_segmentation(counts="a b"), "as runs of 0 or more"),
+    "fractional counts": (set_segmentation(counts=[2034.5, 0.5]), "as runs of 0 or more"),
     "polygons": (set_annotation(segmentation=[[1, 2, 3, 4, 5, 6]]), "run lengths"),
     "category 460": (set_annotation(category_id=460), "0 .. 459, got 460"),
     "category as text": (set_annotation(category_id="wall"), "0 .. 459, got 'wall'"),
-    "another height": (set_image(height=38), "expected run lengths of size [38, 55]"),
+    "another height": (set_image(height=38), "a mask of the picture's 38 x 55 pixels"),
     "no height": (set_image(height=None), "no usable height"),
     "picture twice": (in_json(twice), "occurs 2 times"),
 }
