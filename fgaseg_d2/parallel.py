@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -16,16 +16,15 @@ from multiprocessing.process import BaseProcess
 from typing import NoReturn, TypeVar
 
 import cv2
-from tqdm import tqdm
 
 from .io.partial_files import when_written
+from .io.progress import with_progress
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CHUNK = 16
 _MOST_WORKERS = 1024
-_SECONDS_BETWEEN_LINES = 15
 _PATIENCE = 10.0  # seconds that a process has to finish the file that it is writing
 
 
@@ -64,7 +63,7 @@ def each(
     """
     workers = min(workers, len(items), _MOST_WORKERS)
     if workers < 2:
-        yield from _shown(map(function, items), len(items), title, unit)
+        yield from with_progress(map(function, items), len(items), unit, title)
         return
     # Starting anew would import PyTorch in each of them; macOS forbids forking.
     method = "fork" if sys.platform == "linux" else "spawn"
@@ -73,7 +72,7 @@ def each(
     try:
         chunk = max(1, min(_CHUNK, len(items) // (4 * workers)))
         results = pool.map(function, items, chunksize=chunk)
-        yield from _shown(results, len(items), title, unit)
+        yield from with_progress(results, len(items), unit, title)
     except BrokenProcessPool as error:
         raise OSError(
             "a process was stopped from outside, perhaps for want of memory; run the same command "
@@ -132,15 +131,3 @@ def _start_worker() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: when_written(_end))
     cv2.setNumThreads(0)
     end_with_parent()
-
-
-def _shown(results: Iterable[_Result], total: int, title: str, unit: str) -> Iterator[_Result]:
-    if sys.stderr.isatty():
-        yield from tqdm(results, title, total, unit=unit)
-        return
-    last = time.monotonic()
-    for done, result in enumerate(results, start=1):
-        yield result
-        if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            sys.stderr.write(f"{title}: {done:,} of {total:,}\n")

@@ -109,13 +109,12 @@ def evaluate(options: argparse.Namespace) -> None:
     """
     import os
 
-    from tqdm import tqdm
-
     import fgaseg_d2.data  # noqa: F401 (registers the datasets of this package)
     from fgaseg_d2.engine.imports import import_user_module
     from fgaseg_d2.evaluation.report import inference_folder, write_report
     from fgaseg_d2.evaluation.rescoring import score
     from fgaseg_d2.evaluation.tally import Extras
+    from fgaseg_d2.io.progress import with_progress
     from fgaseg_d2.wording import few
 
     for module in options.imports:
@@ -129,7 +128,10 @@ def evaluate(options: argparse.Namespace) -> None:
     extras = Extras(options.boundary_iou, options.old_miou_rule, options.fragments)
     output = options.output or os.path.join(options.folder, "scores")
     inference_folder(output, saved.truth.labels.dataset_name)  # before the work
-    evaluation = score(saved, extras, lambda items: tqdm(items, desc="Scoring", disable=None))
+    total = len(saved.files)
+    evaluation = score(
+        saved, extras, lambda names: with_progress(names, total, "picture", "scoring")
+    )
     say(f"{write_report(output, evaluation)}\nWritten to {output}")
 
 

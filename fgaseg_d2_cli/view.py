@@ -64,17 +64,16 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _view(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from fgaseg_d2.evaluation.gallery import Gallery, dataset_colors
     from fgaseg_d2.evaluation.predictions import read_index
     from fgaseg_d2.evaluation.worst import count_pixels
     from fgaseg_d2.io.files import atomic_path, write_image
+    from fgaseg_d2.io.progress import with_progress
 
     saved = read_index(options.predictions)
     if not saved.files:
         raise ValueError(f"expected predictions in {options.predictions}, got none")
-    names = tqdm(saved.files, desc="counting", unit="picture", disable=None)
+    names = with_progress(saved.files, len(saved.files), "picture", "counting")
     counts = count_pixels(saved, names)
     gallery = Gallery(saved, counts, dataset_colors(saved.truth.labels), options.size)
     classes = _chosen_classes(saved, counts, options)

@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tqdm import tqdm
-
+from ..io.progress import Progress
 from ..wording import plain
 
 logger = logging.getLogger(__name__)
@@ -97,16 +96,14 @@ def _transfer(url: str, part: Path, note: Path, stall_seconds: float) -> None:
 
 def _copy(response: Any, file: BinaryIO, size: int, total: int | None, seconds: float) -> int:
     """Write what comes behind the first `size` bytes; returns how many there are in the end."""
-    with tqdm(
-        total=total, initial=size, unit="B", unit_scale=True, unit_divisor=1024, disable=None
-    ) as bar:
+    with Progress(total, "byte", done=size) as progress:
         since, amount = time.monotonic(), 0
         # read1 gives what is there; read would wait for a whole block.
         while block := response.read1(_BLOCK):
             file.write(block)
             size += len(block)
             amount += len(block)
-            bar.update(len(block))
+            progress.update(len(block))
             if size > LARGEST_DOWNLOAD:
                 raise OSError(_too_large(size))
             if (now := time.monotonic()) > since + seconds:

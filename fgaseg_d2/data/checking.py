@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from ..io.orientation import UPRIGHT
+from ..io.progress import with_progress
 from ..vocabulary.dataset_words import CAPTIONED
 from ..wording import shown
 from .dataset_files import read_dataset_picture
@@ -117,7 +117,7 @@ def check_dataset(name: str) -> Report | CaptionReport:
     pixels, occurs = (np.zeros(len(labels.classes), np.int64) for _ in range(2))
     ignored, problems = 0, []
     tagged: Counter[str] = Counter()
-    for record in tqdm(records, desc=name, unit="picture", disable=None):
+    for record in with_progress(records, len(records), "picture", name):
         try:
             label = _checked_label(record, labels, tagged)
         except (ValueError, OSError) as error:
@@ -144,7 +144,7 @@ def _check_captions(name: str) -> CaptionReport:
     records = dataset_records(name)
     check_captions(name, records)
     problems = []
-    for record in tqdm(records, desc=name, unit="picture", disable=None):
+    for record in with_progress(records, len(records), "picture", name):
         try:
             opened_record(record)
         except (ValueError, OSError) as error:

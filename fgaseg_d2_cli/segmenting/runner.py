@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from fgaseg_d2.engine.errors import one_line, tracebacks_wanted
 from fgaseg_d2.io.file_errors import ReadError, WriteError
 from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
+from fgaseg_d2.io.progress import Progress
 from fgaseg_d2.predict.explanation import Explanation
 from fgaseg_d2.predict.point_routes import check_point
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
@@ -84,12 +83,14 @@ class Runner:
 
     def pictures(self, sources: list[Source]) -> None:
         """Segment pictures, in batches."""
-        with tqdm(total=len(sources), unit="picture", file=sys.stderr, disable=not sources) as bar:
+        if not sources:
+            return
+        with Progress(len(sources), "picture") as progress:
             for start in range(0, len(sources), self.batch_size):
                 part = sources[start : start + self.batch_size]
                 read = [(source, self._read(source)) for source in part]
                 self._batch([(source, image) for source, image in read if image is not None])
-                bar.update(len(part))
+                progress.update(len(part))
 
     def _read(self, source: Source) -> np.ndarray | None:
         with self._reporting(source):
@@ -165,14 +166,14 @@ class Runner:
         totals, last = dict.fromkeys(self.vocabulary.class_names, 0.0), {}
         length = min(filter(None, (reader.length, self.max_frames)), default=None)
         try:
-            with tqdm(total=length, unit="frame", file=sys.stderr) as bar:
+            with Progress(length, "frame") as progress:
                 for frames in reader.batches(self.batch_size, self.max_frames):
                     for result in self.predictor.batch(frames, self.vocabulary):
                         writer.write(result.overlay(legend="fixed"))
                         for name, share in result.shares.items():
                             totals[name] += share
                         last = _with_source(result, source).describe()
-                    bar.update(len(frames))
+                    progress.update(len(frames))
         except KeyboardInterrupt:
             if not source.is_camera:
                 raise
