@@ -30,6 +30,10 @@ Exit code: 0; 1 if something failed; 2 for a wrong command line; 130 after Ctrl-
 FGASEG_TRACEBACK=1 in the environment shows where an error arose.
 """
 _EXPLAIN_WORDS = 12
+FORMATS = (
+    *("png", "coco", "coco_panoptic", "labelme", "label_studio", "cvat", "yolo", "geojson"),
+    "geotiff",
+)
 
 
 def _add_arguments(parser: Parser) -> None:
@@ -73,9 +77,21 @@ def _add_arguments(parser: Parser) -> None:
     )
     model.add_argument("--device", help="such as cuda or cpu (default: the GPU if there is one)")
     model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="changes of keys")
-    out = parser.add_argument_group("results")
+    _add_results(parser.add_argument_group("results"))
+
+
+def _add_results(out: argparse._ArgumentGroup) -> None:
     out.add_argument(
         "--output", type=path, default=Path("output/demo"), metavar="DIR", help="(%(default)s)"
+    )
+    out.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        default=[],
+        metavar="FORMAT",
+        help=f"also write results for other programs, each into a folder of its name: "
+        f"{', '.join(FORMATS)}",
     )
     out.add_argument(
         "--explain",
@@ -133,11 +149,12 @@ def _check(args: argparse.Namespace) -> None:
     args.addresses = [word for word in dict.fromkeys(args.input) if is_address(word)]
     args.files = find_files([word for word in args.input if not is_address(word)])
     videos = [str(file) for file in args.files if is_video(file)]
-    if args.explain and (videos or args.webcam is not None):
-        what = f"the video {videos[0]!r}" if videos else "--webcam"
-        raise ValueError(
-            f"expected only pictures with --explain, got {what}; leave out one of the two"
-        )
+    for option in ("explain", "format"):
+        if getattr(args, option) and (videos or args.webcam is not None):
+            what = f"the video {videos[0]!r}" if videos else "--webcam"
+            raise ValueError(
+                f"expected only pictures with --{option}, got {what}; leave out one of the two"
+            )
 
 
 def _check_output(folder: Path) -> None:
@@ -216,12 +233,14 @@ def _sources(args: argparse.Namespace, fetched: contextlib.ExitStack) -> list[So
 def _segment(args: argparse.Namespace, sources: list[Source]) -> int:
     """Do what the command line asks for; returns how many sources failed."""
     from fgaseg_d2.engine.errors import of_the_command_line
+    from fgaseg_d2.exports import Export
 
     from .segmenting.runner import Runner, Sheets
 
     _check_output(args.output)
     with of_the_command_line():
         predictor, vocabulary = _prepare(args, sources)
+        export = Export(args.output, args.format, vocabulary.class_names)
     messages.say(f"weights: {predictor.weights_summary}")
     predictor.cautions.look_at_words(vocabulary, predictor.softmax_scores)
     origin = "" if args.vocab else f", the own words of {args.config_file}"
@@ -235,9 +254,11 @@ def _segment(args: argparse.Namespace, sources: list[Source]) -> int:
         batch_size=args.batch_size,
         max_frames=args.max_frames,
         sheets=sheets if args.explain else None,
+        export=export,
     )
     try:
-        run.pictures([source for source in sources if not source.is_video])
+        with export:
+            run.pictures([source for source in sources if not source.is_video])
         for source in sources:
             if source.is_video:
                 run.video(source)

@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 import fgaseg_d2
+from fgaseg_d2.exports import FORMATS
+from fgaseg_d2_cli import segment
 from tests.demo_tools import (
     RANDOM,
     ROOT,
@@ -142,6 +145,34 @@ def test_explain_draws_a_sheet_beside_the_usual_results(main, monkeypatch, tmp_p
         assert sheet.width > 1000
         assert sheet.height > 2 * 200
         assert len(sheet.convert("RGB").getcolors(2**24)) > 500
+
+
+def test_formats_of_other_programs_hold_all_pictures(main, tmp_path):
+    assert set(segment.FORMATS) == set(FORMATS)
+    names = ("a", "b")
+    for seed, name in enumerate(names):
+        write_picture(tmp_path / f"{name}.png", (60, 40 + seed), seed)
+    files = [tmp_path / f"{name}.png" for name in names]
+    new = tmp_path / "new"
+    formats = [name for name in FORMATS if not name.startswith("geo")]
+    code, _, errors = main(
+        *(*files, "--vocab", "house,tree,sky", "--output", new),
+        *("--format", *formats),
+    )
+    assert code == 0, errors
+    assert {path.name for path in new.iterdir() if path.is_dir()} == set(formats)
+    coco = COCO(new / "coco" / "annotations.json")
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == ["a.png", "b.png"]
+    classes = ["house", "tree", "sky"]
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == classes
+    for number, name in enumerate(names, start=1):
+        labels = np.array(Image.open(new / f"{name}_labels.png"))
+        with Image.open(new / "png" / f"{name}.png") as indexed:
+            assert indexed.mode == "P" and np.array_equal(np.array(indexed), labels)
+        areas = np.zeros(len(classes), int)
+        for annotation in coco.imgToAnns[number]:
+            areas[annotation["category_id"] - 1] += coco.annToMask(annotation).sum()
+        assert areas.tolist() == np.bincount(labels.ravel(), minlength=len(classes)).tolist()
 
 
 def test_routes_of_a_point_are_drawn_and_a_picture_without_it_is_named(main, tmp_path):

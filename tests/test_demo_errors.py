@@ -37,6 +37,8 @@ def main(monkeypatch, capfd):
         (("--input", "a.png", "--synonyms", "min"), "invalid choice"),
         (("--input", "a.png", "--background-threshold", "high"), "invalid float"),
         (("--input", "a.png", "--vocabulary", "cat"), "unrecognized arguments"),
+        (("--webcam", "--format", "coco"), "expected only pictures with --format, got --webcam"),
+        (("--input", "a.png", "--format", "coc"), "invalid choice: 'coc'"),
         (("--webcam", "--explain"), "expected only pictures with --explain, got --webcam"),
         (("--webcam", "--explain-words", "3"), "expected --explain with --explain-words"),
         (("--input", "a.png", "--explain", "--explain-words", "0"), "a whole number from 1"),

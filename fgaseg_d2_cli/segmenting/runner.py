@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from fgaseg_d2.engine.errors import one_line, tracebacks_wanted
+from fgaseg_d2.exports import Export
 from fgaseg_d2.io.file_errors import ReadError, WriteError
 from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
 from fgaseg_d2.io.progress import Progress
@@ -64,6 +65,7 @@ class Runner:
         batch_size: pictures or frames in one pass.
         max_frames: of a video; None for all.
         sheets: what the contact sheet of each picture shows; None for no sheets.
+        export: takes the results of pictures for other programs.
     """
 
     def __init__(
@@ -75,10 +77,11 @@ class Runner:
         batch_size: int,
         max_frames: int | None,
         sheets: Sheets | None,
+        export: Export,
     ) -> None:
         self.predictor, self.vocabulary = predictor, vocabulary
         self.output, self.batch_size, self.max_frames = output, batch_size, max_frames
-        self.sheets = sheets
+        self.sheets, self.export = sheets, export
         self.done = self.failed = 0
 
     def pictures(self, sources: list[Source]) -> None:
@@ -108,6 +111,7 @@ class Runner:
             with self._reporting(source):
                 result = _with_source(result, source)
                 paths = result.save(self.output, source.stem, source.overlay_suffix)
+                self.export.add(result.label_map, result.image, source.file, source.stem)
                 say(f"{source.name} -> {paths['overlay']}: {_largest(result.shares)}")
                 if isinstance(result, Explanation) and self.sheets is not None:
                     self._save_sheet(result, source, self.sheets)
