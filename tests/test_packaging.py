@@ -93,6 +93,26 @@ def test_constraints_pin_the_same_packages_for_every_python():
     assert {"torch", "torchvision", "open_clip_torch", "numpy"} <= oldest.keys()
 
 
+def test_extras_are_named_in_the_readme(wheel):
+    metadata = next(name for name in wheel.namelist() if name.endswith("METADATA"))
+    extras = re.findall(r"Provides-Extra: (.+)", wheel.read(metadata).decode())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert extras and all(f"[{extra}]" in readme for extra in extras)
+
+
+@pytest.mark.slow
+def test_pip_finds_versions_for_every_extra_within_the_constraints(tmp_path):
+    wheel = build_wheel(tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
+        text = archive.read(metadata).decode()
+    extras = ",".join(re.findall(r"Provides-Extra: (.+)", text))
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--constraint"]
+    command += [str(ROOT / "constraints.txt"), f"{wheel}[{extras}]"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_missing_libraries_are_named_with_the_command_that_installs_them(monkeypatch):
     def find_spec(name):
         return None if name in ("torch", "detectron2") else object()
