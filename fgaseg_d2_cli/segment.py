@@ -189,7 +189,7 @@ def _prepare(
     }
     given = None if args.vocab is None else Vocabulary.coerce(args.vocab, **options)
     cfg = load_config(args.config_file, args.opts, args.weights, args.device, PREDICTION)
-    first_looks.look_at_pictures(sources, cfg.MODEL.WEIGHTS)
+    first_looks.look_at_pictures(sources, cfg.MODEL.WEIGHTS or cfg.MODEL.CLIP.PRETRAINED)
     predictor = building.make_predictor(cfg, args.config_file)
     if args.explain_point and not predictor.model.has_routes:
         raise ValueError(

@@ -178,3 +178,13 @@ def test_warnings_of_the_library_reach_the_user_of_the_demo(main, tmp_path):
         *("--vocab", "cat dog"),
     )
     assert "warning: there is one class only, 'cat dog'" in errors
+
+
+def test_a_clip_that_learned_from_drawings_alone_is_told_as_well(monkeypatch, capfd, tmp_path):
+    Image.fromarray(photograph(side=64)).save(tmp_path / "photo.png")
+    code, _, errors = in_process(monkeypatch, capfd)(
+        *(tmp_path / "photo.png", "--vocab", "cat,dog", "--output", tmp_path / "new"),
+        *("--model", "storybook_clip_training_free"),
+    )
+    assert code == 0
+    assert f"photo.png {SAYS}" in errors and "--model catseg_vitb16" in errors

@@ -1,10 +1,13 @@
 """What the demo says to bad input, and what it leaves behind."""
 
+import logging
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from fgaseg_d2_cli.segmenting.messages import library_warnings
 from tests.demo_tools import (
     RANDOM,
     SLOW,
@@ -164,6 +167,13 @@ def test_a_model_by_name_is_nothing_without_its_weights(main, tmp_path, monkeypa
     write_picture(tmp_path / "a.png")
     code, _, errors = main(tmp_path / "a.png", "--model", "maskclip_vitb16", "--vocab", "cat,dog")
     assert code == 2 and last_line(errors).startswith("error: expected to fetch the CLIP weights")
+
+
+def test_a_doubt_is_said_once_where_a_library_has_set_up_logging(monkeypatch, capfd):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler()])
+    with library_warnings():
+        logging.getLogger("fgaseg_d2.predict.cautions").warning("there is one class only")
+    assert capfd.readouterr().err == "warning: there is one class only\n"
 
 
 def test_output_that_cannot_be_written(main, tmp_path):

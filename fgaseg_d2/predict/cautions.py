@@ -110,7 +110,7 @@ def about_picture(picture: np.ndarray, source: str, weights: str) -> str:
     Args:
         picture: H x W x 3, uint8, RGB.
         source: where it came from, "" if that is not known.
-        weights: MODEL.WEIGHTS.
+        weights: MODEL.WEIGHTS, or where that is empty MODEL.CLIP.PRETRAINED.
 
     Returns:
         A sentence; "" where there is nothing to say.

@@ -228,7 +228,8 @@ class OpenVocabPredictor:
         for words in dict.fromkeys(vocabularies):
             self.cautions.look_at_words(words, self.softmax_scores)
         for image, picture in zip(images, pictures, strict=True):
-            self.cautions.look_at_picture(picture, source_of(image), self.cfg.MODEL.WEIGHTS)
+            weights = self.cfg.MODEL.WEIGHTS or self.cfg.MODEL.CLIP.PRETRAINED
+            self.cautions.look_at_picture(picture, source_of(image), weights)
 
     def _vocabularies(
         self, words: Words | Iterable[Vocabulary] | None, count: int

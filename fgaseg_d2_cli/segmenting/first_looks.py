@@ -21,7 +21,7 @@ def look_at_pictures(sources: Sequence[Source], weights: str) -> None:
 
     Args:
         sources: pictures, videos and cameras.
-        weights: MODEL.WEIGHTS.
+        weights: MODEL.WEIGHTS, or where that is empty MODEL.CLIP.PRETRAINED.
     """
     if not knows_drawings_only(weights):
         return

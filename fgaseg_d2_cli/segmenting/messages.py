@@ -65,13 +65,16 @@ def library_warnings() -> Iterator[None]:
     Those tell what is of no use to the user, or what this package says better.
     """
     root, library, shown = logging.getLogger(), logging.getLogger(_LIBRARY), _Complaints()
-    levels = root.level, library.level
+    levels, passed_on = (root.level, library.level), library.propagate
     root.setLevel(logging.CRITICAL)
     library.setLevel(logging.WARNING)
     library.addHandler(shown)
+    # A library may have given the root logger a handler, which would say it again.
+    library.propagate = False
     try:
         yield
     finally:
         library.removeHandler(shown)
+        library.propagate = passed_on
         root.setLevel(levels[0])
         library.setLevel(levels[1])
