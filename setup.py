@@ -32,6 +32,7 @@ _REQUIREMENTS = [
 _EXTRAS = {
     "geo": ["rasterio>=1.3"],
     "heif": ["pillow-heif>=0.18"],
+    "mgca": ["scikit-learn"],
     "supervision": ["supervision>=0.25"],
     "tokenizers": ["transformers", "sentencepiece"],
     "use": ["scikit-image", "transformers"],
@@ -40,8 +41,8 @@ _TEST_REQUIREMENTS = [
     "hypothesis",
     "pytest>=8",
     "pytest-xdist",
-    "scikit-learn",
     *_EXTRAS["geo"],
+    *_EXTRAS["mgca"],
     *_EXTRAS["supervision"],
     *_EXTRAS["use"],
 ]

@@ -46,10 +46,15 @@ MODELS = {
         *("MODEL.META_ARCHITECTURE", "USE", "MODEL.CLIP.FINETUNE", "frozen"),
         *("MODEL.USE.DIM", 32),
     ),
+    "mgca": ("MODEL.META_ARCHITECTURE", "MGCA", "MODEL.CLIP.DENSE_READING", "maskclip"),
     "clip_pretraining": (
         *("MODEL.META_ARCHITECTURE", "CLIPPretraining", "MODEL.CLIP.FINETUNE", "scratch"),
     ),
 }
+
+
+# Of models that train on captions alone.
+CAPTIONS = {"mgca": ("a red house and a tree", "the sky")}
 
 
 def batch() -> list[dict]:
@@ -79,7 +84,10 @@ def measure(name: str) -> dict[str, dict[str, float]]:
     model = build_small(*MODELS[name]).train()
     draw_weights(model)
     torch.manual_seed(3)
-    losses = model(batch())
+    inputs = batch()
+    for item, caption in zip(inputs, CAPTIONS.get(name, ()), strict=False):
+        item["caption"] = caption
+    losses = model(inputs)
     sum(losses.values()).backward()
     squares: dict[str, float] = {}
     for path, parameter in model.named_parameters():

@@ -12,6 +12,7 @@ from fgaseg_d2.checkpoint.checkpointer import FGASegCheckpointer
 from fgaseg_d2.checkpoint.unfilled import UnfilledModel
 from tests.conftest import build_small, config
 from tests.methods.test_ldvc import LDVC
+from tests.methods.test_mgca import MGCA
 from tests.test_catseg import CATSEG
 from tests.towers import small_clip
 
@@ -21,6 +22,7 @@ VARIANTS = {
     "prompts": ("MODEL.CLIP.PROMPT_LENGTH", 2, "MODEL.CLIP.PROMPT_DEPTH", 1),
     "dense": ("MODEL.META_ARCHITECTURE", "DenseCLIP"),
     "ldvc": LDVC,
+    "mgca": MGCA,
     "contrastive": ("MODEL.META_ARCHITECTURE", "CLIPPretraining"),
     "eva02": ("MODEL.CLIP.NAME", small_clip("eva02")),
 }

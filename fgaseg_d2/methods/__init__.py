@@ -1,5 +1,5 @@
 """One folder a paper; importing this package registers all of them with Detectron2."""
 
-from . import clip_pretraining, dense_clip, fgaseg, ldvc, use
+from . import clip_pretraining, dense_clip, fgaseg, ldvc, mgca, use
 
-__all__ = ["clip_pretraining", "dense_clip", "fgaseg", "ldvc", "use"]
+__all__ = ["clip_pretraining", "dense_clip", "fgaseg", "ldvc", "mgca", "use"]

@@ -161,7 +161,7 @@ def test_the_import_alone_registers_models_and_datasets():
     """As a program finds them that knows Detectron2's registries only."""
     code = (
         "import fgaseg_d2; from detectron2 import modeling, data;"
-        "names = {'FGASeg', 'LDVC', 'DenseCLIP', 'CLIPPretraining'};"
+        "names = {'FGASeg', 'LDVC', 'MGCA', 'DenseCLIP', 'CLIPPretraining'};"
         "assert all(name in modeling.META_ARCH_REGISTRY for name in names);"
         "assert 'CLIPViT' in modeling.BACKBONE_REGISTRY;"
         "assert 'FGASegHead' in modeling.SEM_SEG_HEADS_REGISTRY;"

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from fgaseg_d2.engine.launch import launch
 from fgaseg_d2.methods.ldvc.losses import LDVCCriterion
+from fgaseg_d2.methods.mgca.criterion import MGCACriterion, Sampling
+from fgaseg_d2.methods.mgca.grounding import TextGrounding
 from fgaseg_d2.methods.use.losses import SegmentTextLoss
 from fgaseg_d2.modeling.losses.contrastive import contrastive_loss, pooled_similarity
 
@@ -35,6 +37,25 @@ def sigmoids(*arguments):
     return segments(*arguments, kind="sigmoid")
 
 
+def mgca(level):
+    """One of MGCA's losses, of maps and texts."""
+
+    def loss(maps, texts, sharpness, offset, log_scale):
+        wanted = dict.fromkeys(("object", "region", "pixel", "area", "smooth"), 0.0) | {level: 1.0}
+        few = Sampling(
+            regions=3, hard_regions=2, least_pixels=2, region_negatives=4, pixels=8,
+            pixel_negatives=20, pairs_at_once=7,
+        )  # fmt: skip
+        criterion, grounding = MGCACriterion(weights=wanted, sampling=few), TextGrounding()
+        # As numbers that train.
+        del criterion.log_scale, grounding.sharpness, grounding.offset
+        criterion.log_scale, grounding.sharpness, grounding.offset = log_scale, sharpness, offset
+        maps, texts = F.normalize(maps, dim=1), F.normalize(texts, dim=1)
+        return criterion(maps, texts, grounding, 5)[f"loss_{level}"]
+
+    return loss
+
+
 def inputs():
     """Of each loss: the function, and its arguments, of which those of torch.double train."""
     torch.manual_seed(0)
@@ -42,7 +63,12 @@ def inputs():
     targets = torch.randint(0, 3, (BATCH, 8, 8)).float()
     targets[: BATCH // 2] = 1
     targets[0, :4] = 9
+    texts = torch.randn(BATCH, 4)
+    maps = torch.randn(BATCH, 4, 6, 6) + texts[..., None, None]
+    ours = (maps, texts, torch.tensor(10.0), torch.tensor(-2.5), torch.tensor(2.0))
+    levels = ("object", "region", "pixel", "area", "smooth")
     return {
+        **{f"mgca_{level}": (mgca(level), *(x.clone() for x in ours)) for level in levels},
         "global": (contrastive, torch.randn(BATCH, 1, 4), torch.randn(BATCH, 4)),
         "tokens": (contrastive, torch.randn(BATCH, 5, 4), torch.randn(BATCH, 4)),
         "masks": (masks, torch.randn(BATCH, 6, 4, 4), targets),
@@ -57,7 +83,8 @@ def losses_and_gradients(share):
     found = {}
     for name, (function, *arguments) in inputs().items():
         leaves = [x.clone().requires_grad_() for x in arguments]
-        loss = function(*(x[share] for x in leaves))
+        # Numbers belong to all pairs.
+        loss = function(*(x[share] if x.ndim else x for x in leaves))
         loss.backward()
         gradients = [x.grad for x in leaves if x.grad is not None]
         found[name] = loss.detach(), gradients

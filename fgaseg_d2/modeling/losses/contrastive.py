@@ -56,6 +56,20 @@ def gathered_rows(x: Tensor) -> Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
+def positions_of_own(x: Tensor) -> Tensor:
+    """Where this process's B rows are among those of all processes, as `gathered` lays them: B."""
+    first = _rank() * len(x)
+    return torch.arange(first, first + len(x), device=x.device)
+
+
+def sum_over_ranks(count: Tensor) -> Tensor:
+    """The sum of a number over all processes, without gradient."""
+    count = count.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(count)
+    return count
+
+
 def pooled_similarity(
     pictures: Tensor, texts: Tensor, scale: Tensor | float, sharpness: float = 1.0
 ) -> Tensor:
@@ -96,8 +110,7 @@ def contrastive_loss(
         The mean over the pairs of this process; its mean over processes, and the gradient of that,
         are those of one process with all pairs.
     """
-    first = _rank() * len(texts)
-    own = torch.arange(first, first + len(texts), device=texts.device)
+    own = positions_of_own(texts)
     to_texts = pooled_similarity(pictures, gathered(texts), scale, sharpness)
     to_pictures = pooled_similarity(gathered(pictures), texts, scale, sharpness).T
     return (F.cross_entropy(to_texts, own) + F.cross_entropy(to_pictures, own)) / 2

@@ -1,0 +1,155 @@
+"""MGCA end to end: a frozen CLIP, the gated decoder, its losses, and semantic units.
+
+Letters: B pictures, V views, T text entries, C joint embedding, h w token grid, H W = 4 h 4 w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor, nn
+
+from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.layers.similarity import cosine_maps
+from ...modeling.samples import Sample
+from ...modeling.segmentor import OpenVocabSegmentor
+from ...modeling.stages import Stage
+from ...modeling.towers.base import DENSE
+from ...vocabulary import Vocabulary
+from ...vocabulary.dataset_words import CAPTIONED
+from .criterion import MGCACriterion, Sampling
+from .decoder import GatedDecoder
+from .grounding import TextGrounding
+from .units import SemanticUnits
+
+_TOWER, _PROJECTION = "backbone.visual.proj", "decoder.projection"
+
+
+@META_ARCH_REGISTRY.register()
+class MGCA(OpenVocabSegmentor):
+    """MGCA (arXiv 2403.03707); docs/MGCA.md says what is the paper's and what is reconstructed.
+
+    It trains on pictures with captions alone, and CLIP stays as it is.
+
+    Args:
+        criterion: embeddings and texts -> named losses.
+        units: pixels' scores -> those of pixels in units.
+        shared: of `OpenVocabSegmentor`.
+
+    Raises:
+        ValueError: a tower without CLIP's last norm and projection.
+    """
+
+    sample_kinds = (CAPTIONED,)
+
+    @built_from_keys(**SHARED_KEYS)
+    @configurable
+    def __init__(self, *, criterion: MGCACriterion, units: SemanticUnits, **shared: Any) -> None:
+        super().__init__(**shared)
+        visual: Any = getattr(self.backbone, "visual", None)
+        pooled = getattr(visual, "attn_pool", None) is not None
+        if pooled or not isinstance(getattr(visual, "proj", None), Tensor):
+            raise ValueError(
+                "expected `backbone` with the last norm and projection of open_clip's plain vision "
+                f"transformer, got one of type {type(self.backbone).__name__} with others; choose "
+                "a ViT-* model."
+            )
+        width, channels = visual.proj.shape
+        self.decoder = GatedDecoder(width, channels)
+        self.grounding, self.criterion, self.units = TextGrounding(), criterion, units
+        self.similarity = Stage(cosine_maps)
+        self.register_load_state_dict_pre_hook(_note_whether_they_come)
+        self.register_load_state_dict_post_hook(_begin_as_clip)
+        self.begin_as_clip()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The arguments of the constructor, from a configuration."""
+        loss, units = cfg.MODEL.MGCA.LOSS, cfg.MODEL.MGCA.UNITS
+        levels = ("object", "region", "pixel", "area", "smooth")
+        # CLIP is frozen, whatever MODEL.CLIP.FINETUNE says of other methods.
+        return cls.shared_arguments(cfg) | {
+            "finetune": "frozen",
+            "criterion": MGCACriterion(
+                weights={level: loss[f"{level.upper()}_WEIGHT"] for level in levels},
+                area=loss.AREA,
+                sampling=Sampling(
+                    regions=loss.REGIONS,
+                    hard_regions=loss.HARD_REGIONS,
+                    region_negatives=loss.REGION_NEGATIVES,
+                    pixels=loss.PIXELS,
+                    pixel_negatives=loss.PIXEL_NEGATIVES,
+                    pairs_at_once=loss.PAIRS_AT_ONCE,
+                ),
+            ),
+            "units": SemanticUnits(units.SIMILARITY, units.LEAST),
+        }
+
+    def begin_as_clip(self) -> None:
+        """Give the decoder CLIP's own last norm and projection."""
+        visual: Any = self.backbone.visual
+        self.decoder.copy_projection(visual.ln_post, visual.proj)
+
+    def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
+        """See `OpenVocabSegmentor`: of pictures with captions, over the pairs of all processes."""
+        maps = self.embed(self.training_images(inputs))
+        texts = self.text_encoder.encode_sentences([item["caption"] for item in inputs])
+        iteration = get_event_storage().iter if has_event_storage() else 0
+        # Cosines and masks of a picture differ by little, which half precision hardly resolves.
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.criterion(maps, texts.float(), self.grounding, iteration)
+
+    def embed(self, views: Tensor) -> Tensor:
+        """Pictures B x 3 x 16h x 16w -> B x C x 4h x 4w, unit norm over C, float32."""
+        read: list[Tensor] = []
+
+        def keep(states: Tensor) -> Tensor:
+            read.append(states)
+            return states
+
+        # What comes before CLIP's own norm is what `final` is given.
+        dense = self.backbone(views, outputs=(DENSE,), final=keep)[DENSE]
+        height, width = dense.shape[2:]
+        states = read[0][:, -height * width :].transpose(1, 2)
+        return self.decoder(states.unflatten(2, (height, width)))
+
+    def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
+        """See `OpenVocabSegmentor`."""
+        maps = self.embed(views)
+        with torch.autocast(maps.device.type, enabled=False):
+            text = self.text_encoder(words.entries).float()
+            cosines = self.similarity(text, maps)
+            return self.grounding(self.units(maps, cosines, text))
+
+    def stages(self) -> dict[str, nn.Module]:
+        """See `OpenVocabSegmentor`."""
+        own = {"decoder": self.decoder, "pixels": self.similarity, "units": self.units}
+        return super().stages() | own
+
+    def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
+        """See `OpenVocabSegmentor`: masks of pixels and of units, V x T x H x W in 0..1."""
+        return {
+            name: self.grounding(torch.cat(outputs[name])).sigmoid() for name in ("pixels", "units")
+        }
+
+
+def _note_whether_they_come(model: Any, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """Before a state is loaded: whether it brings the tower without the decoder."""
+    alone = prefix + _TOWER in state and prefix + _PROJECTION not in state
+    model.begins_anew = prefix if alone else None
+
+
+def _begin_as_clip(model: Any, incompatible: Any) -> None:
+    """Behind a state that brought the tower without the decoder."""
+    prefix, model.begins_anew = model.begins_anew, None
+    if prefix is None:
+        return
+    model.begin_as_clip()
+    copied = {f"{prefix}decoder.{name}" for name in ("norm.weight", "norm.bias", "projection")}
+    for name in copied & set(incompatible.missing_keys):
+        incompatible.missing_keys.remove(name)

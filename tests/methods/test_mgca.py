@@ -1,0 +1,119 @@
+"""MGCA answers what every method does, and keeps what learning from captions promises."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fgaseg_d2.modeling.samples import Sample
+from fgaseg_d2.vocabulary import Vocabulary
+from tests.conftest import build_small
+from tests.methods.tester import SegmentorTester, picture
+
+MGCA = ("MODEL.META_ARCHITECTURE", "MGCA", "MODEL.CLIP.DENSE_READING", "maskclip")
+CAPTIONS = ("a cat", "the sky and the sea", "a dog in front of a house", "an empty page")
+
+
+def mgca(*opts, seed=0):
+    """The smallest MGCA, with random weights, in evaluation mode."""
+    return build_small("DATASETS.TRAIN", (), "DATASETS.TEST", (), *MGCA, *opts, seed=seed)
+
+
+def open_gates(model, gate=0.5):
+    """Let the convolutions have an effect."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("gate"):
+                parameter.fill_(gate)
+    return model
+
+
+def captioned(count=4):
+    """A training batch."""
+    return [{"image": picture(64, 64, i), "caption": CAPTIONS[i % 4]} for i in range(count)]
+
+
+class TestMGCA(SegmentorTester):
+    """Adaptive units, gates open, all levels."""
+
+    opts = MGCA
+
+    def build(self):
+        return open_gates(super().build())
+
+    def training_batch(self) -> list[Sample]:
+        return captioned()
+
+
+class TestMGCAOfPixels(TestMGCA):
+    """Pixels alone, objects alone, windows of a canvas."""
+
+    opts = (
+        *(*MGCA, "MODEL.MGCA.UNITS.SIMILARITY", 2.0),
+        *("MODEL.MGCA.LOSS.REGION_WEIGHT", 0.0, "MODEL.MGCA.LOSS.PIXEL_WEIGHT", 0.0),
+        *("TEST.SLIDING_WINDOW.ENABLED", True, "TEST.SLIDING_WINDOW.CANVAS", [96, 96]),
+        *("TEST.SLIDING_WINDOW.SIZE", [64, 64], "TEST.SLIDING_WINDOW.STRIDE", [32, 32]),
+    )
+
+
+def test_with_closed_gates_it_is_maskclip_enlarged():
+    model = mgca("MODEL.MGCA.UNITS.SIMILARITY", 2.0)
+    clip = build_small(
+        *("MODEL.META_ARCHITECTURE", "DenseCLIP", "MODEL.CLIP.DENSE_READING", "maskclip"),
+        *("DATASETS.TRAIN", (), "DATASETS.TEST", ()),
+    )
+    clip.load_state_dict(
+        {n: t for n, t in model.state_dict().items() if n.startswith(("backbone", "text_encoder"))},
+        strict=False,
+    )
+    views, words = torch.randn(2, 3, 64, 64), Vocabulary.parse("cat,dog,sky")
+    with torch.no_grad():
+        dense = clip.backbone(views, outputs=("dense",))["dense"]
+        enlarged = F.interpolate(F.normalize(dense, dim=1), scale_factor=4, mode="nearest")
+        torch.testing.assert_close(model.embed(views), enlarged, atol=1e-5, rtol=0)
+        cosines = torch.einsum("bchw,tc->bthw", enlarged, clip.text_encoder(words.entries))
+        torch.testing.assert_close(
+            model.logits(views, words), 10 * cosines - 2.5, atol=1e-4, rtol=0
+        )
+        assert (open_gates(model).embed(views) - enlarged).abs().max() > 0.01
+
+
+def test_only_the_decoder_and_the_numbers_of_the_losses_train():
+    model = mgca("MODEL.CLIP.FINETUNE", "full")
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {
+        n for n, _ in model.named_parameters() if not n.startswith(("backbone.", "text_encoder."))
+    }
+    assert {"grounding.sharpness", "grounding.offset", "criterion.log_scale"} <= trained
+
+
+def test_every_trained_parameter_moves_with_open_gates_and_no_convolution_with_closed_ones():
+    for gate, moving in ((0.5, True), (0.0, False)):
+        model = open_gates(mgca(), gate).train()
+        sum(model(captioned()).values()).backward()
+        moved = {n: bool(p.grad.any()) for n, p in model.named_parameters() if p.requires_grad}
+        inside = {n for n in moved if n.startswith("decoder.blocks") and not n.endswith("gate")}
+        assert inside and {moved[n] for n in inside} == {moving}
+        assert all(moved[n] for n in moved.keys() - inside)
+
+
+def test_a_clip_that_is_loaded_later_gives_the_decoder_its_projection():
+    first, second = mgca(seed=1), mgca(seed=2)
+    tower = {n: t for n, t in first.state_dict().items() if n.startswith("backbone.")}
+    missing = second.load_state_dict(tower, strict=False).missing_keys
+    assert torch.equal(second.decoder.projection, first.backbone.visual.proj)
+    assert "decoder.projection" not in missing and "decoder.norm.weight" not in missing
+    with torch.no_grad():
+        first.decoder.projection.add_(1)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.decoder.projection, first.decoder.projection)
+
+
+def test_it_trains_on_captions_alone():
+    assert mgca().sample_kinds == ("captioned",)
+
+
+def test_a_model_with_units_cannot_be_recorded():
+    model, words = mgca(), Vocabulary.parse("cat,dog")
+    named = pytest.raises(ValueError, match="MODEL.MGCA.UNITS.SIMILARITY above 1")
+    with torch.no_grad(), named:
+        torch.jit.trace(lambda x: model.logits(x, words), torch.randn(1, 3, 64, 64))
