@@ -70,7 +70,9 @@ def convert(source: str, target: str, to: str, *, half: bool = False, clip: str 
     loaded = read_checkpoint(source, setting="IN")
     state, kind = recognise(loaded["model"])
     sha256 = loaded.get(CLIP_SHA256, "")
-    if to != "open_clip" and not any(name.startswith("sem_seg_head.") for name in state):
+    if to != "open_clip" and not any(
+        name.startswith(("sem_seg_head.", "decoder.")) for name in state
+    ):
         raise ValueError(
             f"expected a checkpoint of a segmenter, got {plain(source)}, which has other "
             f"tensors ({plain(next(iter(state)), 60)}, ...)."

@@ -18,6 +18,10 @@ NAMES = (
     "pascal_context_59",
     "pascal_context_459",
     "pascal_voc",
+    "pascal_voc_21",
+    "pascal_context_60",
+    "coco_object_81",
+    "cityscapes_19",
 )
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
 

@@ -1,4 +1,4 @@
-"""Miniature raw trees of the six benchmarks, in the encodings of the real downloads.
+"""Miniature raw trees of the benchmarks, in the encodings of the real downloads.
 
 ``write(NAME, root)`` lays a tree below ``root`` as `tools/prepare_datasets.py NAME` expects it and
 returns what must come out: {registered dataset: {stem: class map}}. Every tree has pixels that are
@@ -14,6 +14,7 @@ import scipy.io
 from PIL import Image
 from pycocotools import mask as rle
 
+from fgaseg_d2.data.preparation import FAMILIES
 from fgaseg_d2.vocabulary.parsing import read_benchmark
 
 Truth = dict[str, dict[str, np.ndarray]]
@@ -44,7 +45,11 @@ def write(name: str, root: Path, split: str = "val", count: int = 3, seed: int =
         count: number of pictures.
         seed: other seeds draw other labels.
     """
-    return BUILDERS[name](root, split, count, seed)
+    truth = BUILDERS[name](root, split, count, seed)
+    if name not in FAMILIES:
+        return truth
+    # The same raw tree may serve other names.
+    return {d: t for d, t in truth.items() if d.rpartition("_")[0] in FAMILIES[name].benchmarks}
 
 
 def draw(index: int, seed: int, classes: int, ignored: int) -> np.ndarray:
@@ -62,7 +67,7 @@ def write_picture(path: Path, label: np.ndarray) -> None:
     """A JPEG whose colours follow the label."""
     colors = np.random.default_rng(0).integers(0, 256, (65536, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colors[label % 65536]).save(path, quality=90)
+    Image.fromarray(colors[label % 65536]).save(path, quality=90)  # a PNG has no quality
 
 
 def write_png(path: Path, label: np.ndarray) -> None:
@@ -74,7 +79,7 @@ def coco_stuff(root: Path, split: str, count: int, seed: int) -> Truth:
     """8 bits: the label of the official list minus 1, and 255 for unlabelled pixels."""
     # Values of things that nobody annotated stay outside the classes too.
     encode = np.array([*COCO_VALUES, *[255] * (256 - 171)], np.uint8)
-    truth = {}
+    truth, objects = {}, {}
     for index in range(count):
         label = draw(index, seed, 171, 255)
         stem = f"{index + 139:012d}"
@@ -83,7 +88,30 @@ def coco_stuff(root: Path, split: str, count: int, seed: int) -> Truth:
         write_png(root / f"coco-stuff/annotations/{split}2017/{stem}.png", raw)
         write_picture(root / f"coco-stuff/images/{split}2017/{stem}.jpg", label)
         truth[stem] = label
-    return {f"coco_stuff_{split}": truth}
+        objects[stem] = np.where(label < 80, label + 1, 0)
+        objects[stem][0, :11] = 0
+    return {f"coco_stuff_{split}": truth, f"coco_object_81_{split}": objects}
+
+
+def cityscapes(root: Path, split: str, count: int, seed: int) -> Truth:
+    """Label ids in a folder for each city, beside files that nothing reads; pictures are PNG."""
+    ids = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33])
+    others = np.array([0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 255])
+    truth = {}
+    for index in range(count):
+        label = draw(index, seed, 19, 255)
+        city = ("frankfurt", "munster")[index % 2]
+        frame = f"{city}_{FIRST_NUMBER[split]:06d}_{index + 19:06d}"
+        raw = np.where(label == 255, others[np.arange(label.size) % 16].reshape(label.shape),
+                       ids[np.minimum(label, 18)]).astype(np.uint8)  # fmt: skip
+        labels = root / f"cityscapes/gtFine/{split}/{city}"
+        write_png(labels / f"{frame}_gtFine_labelIds.png", raw)
+        write_png(labels / f"{frame}_gtFine_instanceIds.png", raw.astype(np.uint16))
+        (labels / f"{frame}_gtFine_polygons.json").write_text("{}", encoding="utf-8")
+        picture = f"cityscapes/leftImg8bit/{split}/{city}/{frame}_leftImg8bit.png"
+        write_picture(root / picture, label)
+        truth[f"{city}/{frame}_leftImg8bit"] = label
+    return {f"cityscapes_19_{split}": truth}
 
 
 def ade20k_150(root: Path, split: str, count: int, seed: int) -> Truth:
@@ -157,7 +185,11 @@ def pascal_context(root: Path, split: str, count: int, seed: int) -> Truth:
     # Pictures that no list names.
     write_picture(top / "JPEGImages/2007_000001.jpg", np.zeros((20, 30), int))
     write_context_json(root, pictures, annotations)
-    return {f"pascal_context_59_{split}": truth_59, f"pascal_context_459_{split}": truth_459}
+    return {
+        f"pascal_context_59_{split}": truth_59,
+        f"pascal_context_459_{split}": truth_459,
+        f"pascal_context_60_{split}": {s: (t + 1) % 256 for s, t in truth_59.items()},
+    }
 
 
 def context_image(stem: str, image_id: int, phase: str, height: int, width: int) -> dict:
@@ -233,7 +265,12 @@ def pascal_voc(root: Path, split: str, count: int, seed: int) -> Truth:
     # JPEGImages holds pictures without masks, and there are masks of other lists.
     write_picture(top / "JPEGImages/2012_000001.jpg", np.zeros((20, 30), int))
     write_palette_png(top / "SegmentationClass/2012_000002.png", np.zeros((20, 30)))
-    return {f"pascal_voc_20_{split}": truth, f"pascal_voc_20b_{split}": with_background}
+    first = {s: np.where(d == 255, 255, (d + 1) % 21) for s, d in with_background.items()}
+    return {
+        f"pascal_voc_20_{split}": truth,
+        f"pascal_voc_20b_{split}": with_background,
+        f"pascal_voc_21_{split}": first,
+    }
 
 
 def write_sbd_mask(path: Path, raw: np.ndarray) -> None:
@@ -282,4 +319,8 @@ BUILDERS: dict[str, Callable[[Path, str, int, int], Truth]] = {
     "pascal_context_59": pascal_context,
     "pascal_context_459": pascal_context,
     "pascal_voc": pascal_voc,
+    "pascal_voc_21": pascal_voc,
+    "pascal_context_60": pascal_context,
+    "coco_object_81": coco_stuff,
+    "cityscapes_19": cityscapes,
 }

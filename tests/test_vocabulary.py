@@ -93,6 +93,10 @@ def test_json_file(tmp_path, content):
         ("pascal_context_59", 59, 59),
         ("pascal_voc_20", 20, 20),
         ("pascal_voc_20b", 59, 59),
+        ("pascal_voc_21", 21, 21),
+        ("pascal_context_60", 60, 60),
+        ("coco_object_81", 81, 81),
+        ("cityscapes_19", 19, 19),
     ],
 )
 def test_benchmarks(name, count, entries):

@@ -171,6 +171,9 @@ def _add_inference(cfg: CN) -> None:
     # And into how many pieces the predictions fall: connected components over those of the truth.
     cfg.TEST.FRAGMENTS = False
     cfg.TEST.OLD_MIOU_RULE = False
+    # On test sets whose class 0 is background, above 0: the word is not looked for, and background
+    # is where no class's probability reaches this. 0: background is a word as others are.
+    cfg.TEST.BACKGROUND_THRESHOLD = 0.0
     cfg.TEST.UNSEEN_CLASSES = ""  # old name of DATASETS.UNSEEN
     # Keep the label maps, to look at and to score again without the model.
     cfg.TEST.SAVE_PREDICTIONS = False

@@ -140,6 +140,7 @@ _TEST = {
     "BOUNDARY_IOU": FLAG,
     "FRAGMENTS": FLAG,
     "OLD_MIOU_RULE": FLAG,
+    "BACKGROUND_THRESHOLD": number(0, 1),
     "SEGMENT_VOTE": FLAG,
     "PROPOSALS.KIND": one_of("superpixels", "sam", "given", "file"),
     "PROPOSALS.SUPERPIXELS": whole(1, 2**20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -9,6 +10,7 @@ from detectron2.data import MetadataCatalog
 
 from ..vocabulary import Vocabulary
 from ..vocabulary import dataset_words as metadata_words
+from ..vocabulary.vocabulary import BACKGROUND
 from ..wording import shown
 from .labels import LabelSpec
 
@@ -32,7 +34,7 @@ def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
     """The words to evaluate a dataset with: of DATASETS.TEST_VOCABULARIES, or its own.
 
     Args:
-        cfg: DATASETS.TEST and DATASETS.TEST_VOCABULARIES are used.
+        cfg: DATASETS.TEST, DATASETS.TEST_VOCABULARIES and TEST.BACKGROUND_THRESHOLD are used.
         labels: of a dataset, which need not be in DATASETS.TEST.
 
     Raises:
@@ -47,6 +49,11 @@ def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
         if not words:
             raise
         raise type(error)(f"DATASETS.TEST_VOCABULARIES: {error}") from None
+    if cfg.TEST.BACKGROUND_THRESHOLD and vocabulary.classes[0] == (BACKGROUND,):
+        threshold = cfg.TEST.BACKGROUND_THRESHOLD
+        vocabulary = dataclasses.replace(
+            vocabulary, classes=vocabulary.classes[1:], background_threshold=threshold
+        )
     _check_fit(vocabulary, labels, words)
     return vocabulary
 

@@ -76,7 +76,7 @@ class SegmentationEvaluator(DatasetEvaluator):
         """
         for item, output in zip(inputs, outputs, strict=True):
             name = os.fsdecode(item["file_name"])
-            prediction = self.truth.evaluated(_labels(output))
+            prediction = self.truth.evaluated(_labels(output), item.get("vocabulary"))
             check_classes(prediction, len(self.truth.labels.classes), f"{name}: prediction")
             self.tally.add(name, prediction, self.truth.read(name), output.get("covered"))
             if self.writer is not None:

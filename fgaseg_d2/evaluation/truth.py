@@ -6,14 +6,16 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 
 from ..data.labels import LabelSpec, read_tagged_label
 from ..data.records import dataset_records
+from ..vocabulary import Vocabulary, sources
 from ..vocabulary import dataset_words as metadata_words
-from ..vocabulary import sources
+from ..vocabulary.vocabulary import BACKGROUND
 from ..vocabulary.zero_shot import METADATA, unseen_names
 from ..wording import shown
 
@@ -119,8 +121,17 @@ class GroundTruth:
         self.labels.check(label, file_name)
         return label, tag
 
-    def evaluated(self, prediction: np.ndarray) -> np.ndarray:
-        """Turn predicted into evaluated classes, H x W: several of them may be background."""
+    def evaluated(self, prediction: np.ndarray, words: Any = None) -> np.ndarray:
+        """Turn predicted into evaluated classes, H x W: several of them may be background.
+
+        Args:
+            prediction: H x W, numbers of the words' channels.
+            words: the `Vocabulary` that was looked for. Where its background is a threshold, its
+                last channel, and that of the labels their class 0, all classes move up by one.
+        """
+        last = isinstance(words, Vocabulary) and words.has_background
+        if last and self.labels.classes[0] == BACKGROUND:
+            return (prediction + 1) % len(words)
         if self.background_class is None:
             return prediction
         return np.minimum(prediction, self.background_class)

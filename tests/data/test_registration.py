@@ -26,6 +26,10 @@ PROTOCOL = {
     "pascal_context_459": (459, 459, 65535),
     "pascal_voc_20": (20, 20, 255),
     "pascal_voc_20b": (21, 59, 255),
+    "pascal_voc_21": (21, 21, 255),
+    "pascal_context_60": (60, 60, 255),
+    "coco_object_81": (81, 81, 255),
+    "cityscapes_19": (19, 19, 255),
 }
 
 
@@ -121,7 +125,7 @@ def test_what_is_not_there_is_prepared_by_the_command_in_the_message(root, name,
     with pytest.raises(FileNotFoundError) as caught:
         DatasetCatalog.get(f"{name}_{split}")
     message = str(caught.value)
-    preparation = "pascal_voc" if name.startswith("pascal_voc") else name
+    preparation = "pascal_voc" if name in ("pascal_voc_20", "pascal_voc_20b") else name
     wanted = f"prepare it with: python tools/prepare_datasets.py {preparation} --root {root}"
     wanted += "" if split == "val" else f" --splits {split}"
     assert message.startswith(f"{name}_{split}: ") and message.endswith(wanted)

@@ -5,6 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fgaseg_d2 import Vocabulary
+from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.evaluation import SegmentationEvaluator
 from fgaseg_d2.evaluation.tally import Extras
 from fgaseg_d2.evaluation.truth import GroundTruth
@@ -147,3 +149,16 @@ def test_unseen_classes_of_metadata_and_configuration(tmp_path):
         assert results["seen_mIoU"] == 50 and results["unseen_mIoU"] == 75
         with pytest.raises(ValueError, match="unseen classes of 'split', got 'dgo'; did .*'dog'"):
             GroundTruth.from_metadata(name, "dgo")
+
+
+def test_what_no_class_reaches_is_class_0_where_that_is_background():
+    labels = LabelSpec("toy", ("background", "cat", "dog"), 255)
+    truth = GroundTruth(labels, {})
+    cat, dog, none = 0, 1, 2  # channels of the words
+    prediction = np.array([[cat, dog, none]])
+    words = Vocabulary.parse("cat,dog").with_background(threshold=0.4)
+    assert truth.evaluated(prediction, words).tolist() == [[1, 2, 0]]
+    named = Vocabulary.parse("background,cat,dog")
+    assert truth.evaluated(prediction, named).tolist() == [[0, 1, 2]]
+    other = GroundTruth(LabelSpec("toy", ("cat", "dog", "background"), 255), {})
+    assert other.evaluated(prediction, words).tolist() == [[0, 1, 2]]

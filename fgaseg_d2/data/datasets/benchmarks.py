@@ -71,6 +71,37 @@ def _pascal_voc(name: str, labels: str, column: str, background: int | None) -> 
     return Benchmark(name, name, 255, splits, column=column, background_class=background)
 
 
+def _pascal_voc_21() -> Benchmark:
+    root = "VOCdevkit/VOC2012"
+    splits = {
+        split: Split(f"{root}/JPEGImages", f"{root}/annotations_detectron2_21/{split}", count)
+        for split, count in (("train", 1464), ("val", 1449))
+    }
+    return Benchmark("pascal_voc_21", "pascal_voc_21", 255, splits)
+
+
+def _cityscapes() -> Benchmark:
+    splits = {
+        split: Split(
+            f"cityscapes/leftImg8bit/{split}", f"cityscapes/annotations_detectron2/{split}", count
+        )
+        for split, count in (("train", 2975), ("val", 500))
+    }
+    return Benchmark("cityscapes_19", "cityscapes_19", 255, splits)
+
+
+def _coco_object() -> Benchmark:
+    splits = {
+        split: Split(
+            f"coco-stuff/images/{split}2017",
+            f"coco-stuff/annotations_detectron2_object/{split}2017",
+            count,
+        )
+        for split, count in (("train", 118_287), ("val", 5_000))
+    }
+    return Benchmark("coco_object_81", "coco_object_81", 255, splits)
+
+
 BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
@@ -125,5 +156,10 @@ BENCHMARKS = {
         _pascal_context("pascal_context_459", "pc459", "PC-459", 65535, 4998),
         _pascal_voc("pascal_voc_20", "annotations_detectron2", "PAS-20", None),
         _pascal_voc("pascal_voc_20b", "annotations_detectron2_bg", "PAS-20b", 20),
+        # With background as class 0, and Cityscapes: what is evaluated without training on masks.
+        _pascal_voc_21(),
+        _pascal_context("pascal_context_60", "pc60", "", 255, 4996),
+        _coco_object(),
+        _cityscapes(),
     )
 }

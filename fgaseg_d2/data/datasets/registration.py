@@ -89,6 +89,8 @@ def evaluated_classes(benchmark: Benchmark) -> list[str]:
 
 def benchmark_colors(benchmark: Benchmark, count: int) -> list[tuple[int, int, int]]:
     """Colours of the evaluated classes, RGB in 0 .. 255."""
+    if benchmark.name == "pascal_voc_21":
+        return [_voc_color(index) for index in range(count)]
     if benchmark.name.startswith("pascal_voc"):
         # The palette begins with black for the background, which is no class or the last one.
         colors = [_voc_color(index + 1) for index in range(20)]
@@ -106,5 +108,5 @@ def _voc_color(index: int) -> tuple[int, int, int]:
 
 
 def _preparation(name: str) -> str:
-    """What tools/prepare_datasets.py calls a benchmark: it makes both of PASCAL VOC's at once."""
-    return "pascal_voc" if name.startswith("pascal_voc") else name
+    """What tools/prepare_datasets.py calls a benchmark: PAS-20 and PAS-20b are made at once."""
+    return "pascal_voc" if name in ("pascal_voc_20", "pascal_voc_20b") else name

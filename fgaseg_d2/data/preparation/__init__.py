@@ -10,13 +10,17 @@ from ..datasets.benchmarks import BENCHMARKS
 from .ade20k_150 import Ade20k150
 from .ade20k_847 import Ade20k847
 from .check import check_split
+from .cityscapes import Cityscapes
+from .coco_object import CocoObject
 from .coco_stuff import CocoStuff
 from .findings import Findings
 from .locating import RawDataMissingError
 from .outcomes import SplitResult
 from .pascal_context_59 import PascalContext59
+from .pascal_context_60 import PascalContext60
 from .pascal_context_459 import PascalContext459
 from .pascal_voc import PascalVoc
+from .pascal_voc_21 import PascalVoc21
 from .prepare import prepare_split
 from .samples import Family
 
@@ -39,6 +43,10 @@ FAMILIES: dict[str, Family] = {
         PascalContext59(),
         PascalContext459(),
         PascalVoc(),
+        PascalVoc21(),
+        PascalContext60(),
+        CocoObject(),
+        Cityscapes(),
     )
 }
 

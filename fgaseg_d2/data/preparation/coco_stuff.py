@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class CocoStuff(Family):
 
     name = "coco_stuff"
     benchmarks = ("coco_stuff",)
-    default_splits = ("train", "val")
+    default_splits: ClassVar[tuple[str, ...]] = ("train", "val")
 
     def find(self, root: Path, split: str) -> Listing:
         """Pair annotations/<split>2017 with images/<split>2017."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .raw_files import files_in
@@ -10,7 +10,13 @@ from .samples import Family, Listing
 
 
 def pair_folders(
-    family: Family, root: Path, split: str, raw_folder: Path, picture_folder: Path
+    family: Family,
+    root: Path,
+    split: str,
+    raw_folder: Path,
+    picture_folder: Path,
+    *,
+    is_label: Callable[[str], bool] = bool,
 ) -> Listing:
     """Pair the PNGs of one folder with the JPEGs of another by their names.
 
@@ -20,6 +26,7 @@ def pair_folders(
         split: name of one in BENCHMARKS.
         raw_folder: with the raw labels.
         picture_folder: with the pictures.
+        is_label: of a stem, whether it is a label's; other PNGs are those of other programs.
 
     Returns:
         Samples of the pairs; everything else in the folders is a problem.
@@ -29,6 +36,7 @@ def pair_folders(
         ValueError: no label fits a picture.
     """
     labels, pictures = files_in(raw_folder, ".png"), files_in(picture_folder, ".jpg")
+    labels.found = {stem: path for stem, path in labels.found.items() if is_label(stem)}
     for folder, files, ending in (
         (raw_folder, labels.found, ".png"),
         (picture_folder, pictures.found, ".jpg"),

@@ -16,8 +16,8 @@ from .pairing import with_pictures
 from .samples import Family, Listing, Sample
 from .value_table import ValueTable
 
-_UNLABELLED = 0
-_LAST_LABEL = 459  # of labels.txt
+UNLABELLED = 0
+LAST_LABEL = 459  # of labels.txt
 _ADVICE = "download the file anew"
 
 
@@ -50,12 +50,12 @@ class PascalContext59(Family):
     def tables(self) -> Mapping[str, ValueTable]:
         """What is in no region, or in one of another name in labels.txt, is ignored."""
         classes = read_benchmark("pascal_context_59")["raw_values"]
-        return {"pascal_context_59": ValueTable(classes, range(_LAST_LABEL + 1), 255)}
+        return {"pascal_context_59": ValueTable(classes, range(LAST_LABEL + 1), 255)}
 
     def read(self, sample: Sample) -> np.ndarray:
         """Paint the regions one after the other; later ones overwrite."""
         size, annotations = sample.annotations
-        label = np.full(size, _UNLABELLED, np.int32)
+        label = np.full(size, UNLABELLED, np.int32)
         for annotation in annotations:
             where = f"{sample.raw_label}: annotation {annotation.get('id')} of {sample.stem}"
             mask = decoded_mask(annotation.get("segmentation"), size, where, _ADVICE)
@@ -65,8 +65,8 @@ class PascalContext59(Family):
 
 def _category(annotation: dict, where: str) -> int:
     category = annotation.get("category_id")
-    if not isinstance(category, int) or not 0 <= category <= _LAST_LABEL:
+    if not isinstance(category, int) or not 0 <= category <= LAST_LABEL:
         raise ValueError(
-            f"{where}: expected a category_id 0 .. {_LAST_LABEL}, got {category!r}; {_ADVICE}"
+            f"{where}: expected a category_id 0 .. {LAST_LABEL}, got {category!r}; {_ADVICE}"
         )
     return category

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class PascalVoc(Family):
     """SegmentationClass of VOCtrainval_11-May-2012.tar and SBD, for PAS-20 and PAS-20b."""
 
     name = "pascal_voc"
-    benchmarks = ("pascal_voc_20", "pascal_voc_20b")
+    benchmarks: ClassVar[tuple[str, ...]] = ("pascal_voc_20", "pascal_voc_20b")
     shares_pictures = True
 
     def find(self, root: Path, split: str) -> Listing:

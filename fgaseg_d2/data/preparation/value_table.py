@@ -19,21 +19,30 @@ class ValueTable:
         bits: of a result's pixel, 8 or 16.
     """
 
-    def __init__(self, classes: Sequence[int], others: Iterable[int], ignore_label: int):
+    def __init__(
+        self,
+        classes: Sequence[int],
+        others: Iterable[int],
+        ignore_label: int,
+        *,
+        background: Iterable[int] = (),
+    ):
         """Take which values there are.
 
         Args:
             classes: raw value of each class.
             others: further values that occur; they become the ignore label.
             ignore_label: 255 for 8-bit results, 65535 for 16-bit ones.
+            background: further values that occur; they become class 0, but for those of classes.
         """
-        others = list(others)
+        others, background = list(others), list(background)
         self.num_classes = len(classes)
         self.ignore_label = ignore_label
         self.bits = 8 if ignore_label <= 255 else 16
         # The last place takes every value outside the table, also through the index -1.
-        self._table = np.full(max([*classes, *others]) + 2, _IMPOSSIBLE, np.int32)
+        self._table = np.full(max([*classes, *others, *background]) + 2, _IMPOSSIBLE, np.int32)
         self._table[others] = ignore_label
+        self._table[background] = 0
         self._table[classes] = np.arange(len(classes))
 
     def apply(self, raw: np.ndarray, file: str) -> np.ndarray:

@@ -77,9 +77,10 @@ def labels(root: Path, dataset: str) -> dict[str, np.ndarray]:
     """Everything in the folder of a dataset's labels, also what is hidden."""
     folder = root / split_of(dataset).label_dir
     result = {}
-    for path in folder.iterdir() if folder.is_dir() else []:
-        with Image.open(path) as image:
-            result[path.name.removesuffix(".png")] = np.asarray(image)
+    for path in folder.rglob("*") if folder.is_dir() else []:
+        if path.is_file():
+            with Image.open(path) as image:
+                result[path.relative_to(folder).as_posix().removesuffix(".png")] = np.asarray(image)
     return result
 
 

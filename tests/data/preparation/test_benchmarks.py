@@ -11,6 +11,7 @@ from fgaseg_d2.data.preparation import FAMILIES
 from fgaseg_d2.vocabulary.parsing import read_benchmark
 from tests.data.preparation.command import assert_prepared, label_path, labels, split_of
 from tests.raw_trees import (
+    BUILDERS,
     COCO_UNUSED,
     COCO_VALUES,
     CONTEXT_59,
@@ -70,11 +71,14 @@ def test_label_files_are_plain_grey_png(name, command, tmp_path):
 
 def test_all_prepares_everything(command, tmp_path):
     truth = {}
-    for name in ("coco_stuff", "ade20k_150", "ade20k_847", "pascal_context", "pascal_voc"):
-        truth |= write(name, tmp_path)
+    for name in (
+        *("coco_stuff", "ade20k_150", "ade20k_847", "pascal_context", "pascal_voc"),
+        "cityscapes_19",
+    ):
+        truth |= BUILDERS[name](tmp_path, "val", 3, 0)
     done = command("all", workers=2)
     assert done.code == 0
-    assert len(truth) == 7 and len(done.out.splitlines()) == 7 + 1
+    assert len(truth) == 11 and len(done.out.splitlines()) == 11 + 1
     assert_prepared(tmp_path, truth)
 
 

@@ -18,6 +18,10 @@ SECOND = {
     "pascal_context_59": ("pascal_context_59_val", "2009_000034", 59, 8),
     "pascal_context_459": ("pascal_context_459_val", "2009_000034", 459, 16),
     "pascal_voc": ("pascal_voc_20_val", "2007_000034", 20, 8),
+    "pascal_voc_21": ("pascal_voc_21_val", "2007_000034", 21, 8),
+    "pascal_context_60": ("pascal_context_60_val", "2009_000034", 60, 8),
+    "coco_object_81": ("coco_object_81_val", "000000000140", 81, 8),
+    "cityscapes_19": ("cityscapes_19_val", "munster/munster_000033_000020_leftImg8bit", 19, 8),
 }
 
 
@@ -111,7 +115,8 @@ def test_extra_label_leftover_and_bad_picture(prepared, command, tmp_path):
     extra, leftover = path.with_name("extra.png"), path.with_name(".partial-ab12.png")
     shutil.copy(path, extra)
     leftover.write_bytes(b"half")
-    picture = tmp_path / split_of(dataset).image_dir / f"{stem}.jpg"
+    ending = ".png" if name == "cityscapes_19" else ".jpg"
+    picture = tmp_path / split_of(dataset).image_dir / f"{stem}{ending}"
     picture.write_bytes(picture.read_bytes()[:-40])
     done = command(name, "--check", workers=2)
     assert done.code == 1 and len(done.errors()) == 3
@@ -122,7 +127,8 @@ def test_extra_label_leftover_and_bad_picture(prepared, command, tmp_path):
 
 def test_without_raw_labels(prepared, command, tmp_path):
     name, dataset, stem, _, _ = prepared
-    for path in ("coco-stuff/annotations", "ADEChallengeData2016/annotations"):
+    coco, cityscapes = "coco-stuff/annotations", "cityscapes/gtFine"
+    for path in (coco, cityscapes, "ADEChallengeData2016/annotations"):
         shutil.rmtree(tmp_path / path, ignore_errors=True)
     shutil.rmtree(tmp_path / "ADE20K_2021_17_01/images", ignore_errors=True)
     for folder in ("VOC2010/trainval", "VOC2012/SegmentationClass"):
