@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fgaseg_d2 import OpenVocabPredictor
 from fgaseg_d2.modeling.samples import Sample
+from fgaseg_d2.storybook import draw_scene
 from fgaseg_d2.vocabulary import Vocabulary
-from tests.conftest import build_small
+from tests.conftest import ROOT, build_small
 from tests.methods.tester import SegmentorTester, picture
 
 MGCA = ("MODEL.META_ARCHITECTURE", "MGCA", "MODEL.CLIP.DENSE_READING", "maskclip")
@@ -117,3 +119,12 @@ def test_a_model_with_units_cannot_be_recorded():
     named = pytest.raises(ValueError, match="MODEL.MGCA.UNITS.SIMILARITY above 1")
     with torch.no_grad(), named:
         torch.jit.trace(lambda x: model.logits(x, words), torch.randn(1, 3, 64, 64))
+
+
+def test_the_small_model_of_the_package_segments_by_words():
+    predictor = OpenVocabPredictor("mgca_tiny", device="cpu")
+    scene = draw_scene(95_000_001, 128, 160)
+    found = predictor(scene.image, "sky,meadow,house,sea")
+    assert found.labels.shape == (128, 160) and len(set(found.labels.ravel().tolist())) > 1
+    part = ROOT / "fgaseg_d2/weights/storybook_mgca.safetensors"
+    assert part.stat().st_size < 4 * 2**20
