@@ -163,10 +163,10 @@ def test_a_segment_of_the_whole_picture_and_a_patch_of_its_own():
     views = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         patches = model._patches(views)
-        dense = model.head.dense(patches)
+        dense = model.sem_seg_head.dense(patches)
         mask = torch.zeros(1, 64, 64, dtype=torch.bool)
         mask[0, 8:16, 24:32] = True
-        found, _ = model.head.segments(patches[0], mask)
+        found, _ = model.sem_seg_head.segments(patches[0], mask)
     torch.testing.assert_close(found[0], dense[0, :, 1, 3], atol=1e-5, rtol=1e-4)
 
 
@@ -242,7 +242,7 @@ def test_roles_tell_the_towers_from_what_trains():
     assert not any(p.requires_grad for p in roles["clip"])
     assert all(p.requires_grad for p in roles["head"])
     names = {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
-    assert names == {"head", "loss"}
+    assert names == {"sem_seg_head", "loss"}
 
 
 def test_a_tower_gets_its_own_pixels():

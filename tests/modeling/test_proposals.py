@@ -211,7 +211,7 @@ def test_use_paints_its_segments_probabilities():
         (segments,) = model([item | {"output": "segments"}])
         text = model.text_encoder(Vocabulary.parse("cat,kitten,dog").entries)
         patches = model._patches(model._squashed(item["image"]))[0]
-        found = [model.head.segments(patches, mask[None])[0][0] for mask in masks[:2]]
+        found = [model.sem_seg_head.segments(patches, mask[None])[0][0] for mask in masks[:2]]
         dense = model.score_function(
             model.logits(model._squashed(item["image"]), Vocabulary.parse("cat,kitten,dog"))[0]
         )

@@ -41,7 +41,7 @@ class USE(OpenVocabSegmentor):
     Args:
         other_towers: further frozen towers beside the backbone.
         towers: runs them all.
-        head: features -> embeddings of patches and segments.
+        sem_seg_head: features -> embeddings of patches and segments.
         loss: embeddings of segments and texts -> a scalar.
         whole: the head takes global embeddings.
         max_segments: of a picture, in training.
@@ -64,7 +64,7 @@ class USE(OpenVocabSegmentor):
         *,
         other_towers: Sequence[ImageTower] = (),
         towers: FrozenTowers,
-        head: USEHead,
+        sem_seg_head: USEHead,
         loss: SegmentTextLoss,
         whole: bool = True,
         proposals: Proposals,
@@ -77,7 +77,7 @@ class USE(OpenVocabSegmentor):
         self.other_towers = nn.ModuleList(other_towers)
         for tower in other_towers:
             tower.train_only("frozen")
-        self.towers, self.head, self.loss = towers, head, loss
+        self.towers, self.sem_seg_head, self.loss = towers, sem_seg_head, loss
         self.whole, self.max_segments = whole, max_segments
         self.ignore_value = ignore_value
         self.cosines = Stage(cosine_maps)
@@ -110,7 +110,7 @@ class USE(OpenVocabSegmentor):
             "backbone": towers[0],
             "other_towers": towers[1:],
             "towers": FrozenTowers(tower_names(use.TOWERS), preprocessing, kept),
-            "head": head,
+            "sem_seg_head": head,
             "loss": SegmentTextLoss(use.LOSS, use.TEMPERATURE),
             "whole": use.GLOBAL,
             "proposals": proposals_from_config(cfg),
@@ -128,7 +128,7 @@ class USE(OpenVocabSegmentor):
             masks, names = some_of(
                 *drawn_segments(item, words, self.unseen, self.ignore_value), self.max_segments
             )
-            found, kept = self.head.segments(patches, masks.to(self.device))
+            found, kept = self.sem_seg_head.segments(patches, masks.to(self.device))
             embeddings.append(found)
             texts += [names[index] for index in kept.tolist()]
             empty += len(masks) - len(kept)
@@ -166,7 +166,7 @@ class USE(OpenVocabSegmentor):
     def _segment_scores(self, item: Sample, patches: Tensor, text: Tensor) -> SegmentScores:
         """Scores of the segments of one picture, M x T."""
         masks = segments_of(item, self.proposals).to(self.device)
-        embeddings, kept = self.head.segments(patches, masks)
+        embeddings, kept = self.sem_seg_head.segments(patches, masks)
         logits = self.loss.scale * embeddings @ text.T
         return SegmentScores(masks[kept], self.score_function(logits.float().T).T)
 
@@ -183,7 +183,7 @@ class USE(OpenVocabSegmentor):
 
     def _dense(self, patches: Tensor, text: Tensor) -> Tensor:
         """Logits of each patch: B x h x w x D -> B x T x h x w."""
-        dense = self.head.dense(patches)
+        dense = self.sem_seg_head.dense(patches)
         with torch.autocast(dense.device.type, enabled=False):
             return self.loss.scale * self.cosines(text, dense)
 
@@ -208,7 +208,7 @@ class USE(OpenVocabSegmentor):
     def _patches(self, images: Tensor) -> Tensor:
         """Pictures B x 3 x H x W, normalised -> B x h x w x D."""
         features: Features = self.towers((self.backbone, *self.other_towers), images, self.whole)
-        return self.head.patches(features)
+        return self.sem_seg_head.patches(features)
 
     def _squashed(self, image: Tensor) -> Tensor:
         return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
