@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import random
 from pathlib import Path
 
 import pytest
@@ -125,7 +125,7 @@ def test_other_names_are_one_line(arguments, message, capsys):
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
-DATA = os.urandom(50_000)
+DATA = random.Random(0).randbytes(50_000)
 SUM = hashlib.sha256(DATA).hexdigest()
 
 
