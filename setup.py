@@ -33,6 +33,7 @@ _EXTRAS = {
     "geo": ["rasterio>=1.3"],
     "heif": ["pillow-heif>=0.18"],
     "mgca": ["scikit-learn"],
+    "page": ["gradio>=6,<7"],
     "supervision": ["supervision>=0.25"],
     "tokenizers": ["transformers", "sentencepiece"],
     "use": ["scikit-image", "transformers"],

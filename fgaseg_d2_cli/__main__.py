@@ -16,6 +16,7 @@ from .command_line import Command, Parser
 # Name -> module, what it defines, and what it does.
 _COMMANDS = {
     "segment": ("segment", "COMMAND", "segment pictures, videos or a camera's view by words"),
+    "page": ("page", "COMMAND", "the same on a page in the browser, a picture at a time"),
     "train": ("train", "TRAIN", "train a model"),
     "evaluate": ("train", "EVALUATE", "evaluate a model on datasets"),
     "score": ("score", "COMMAND", "score saved label maps, without a model"),

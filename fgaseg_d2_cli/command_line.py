@@ -68,6 +68,14 @@ def add_model(parser: argparse._ActionsContainer, default: str | None = None) ->
     )
 
 
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """Add --weights and --device, for a model that predicts."""
+    parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint (default: the configuration's)"
+    )
+    parser.add_argument("--device", help="such as cuda or cpu (default: the GPU if there is one)")
+
+
 def count(text: str) -> int:
     """Type of an argument: a whole number of 0 or more."""
     return _whole_number(text, 0, _MOST)

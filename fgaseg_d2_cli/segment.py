@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command_line import Command, Parser, add_model, path
+from .command_line import Command, Parser, add_model, add_weights, path
 from .segmenting import messages
 from .segmenting.sources import Source, find_files, is_address, is_video, name_sources
 
@@ -72,10 +72,7 @@ def _add_arguments(parser: Parser) -> None:
     )
     model = parser.add_argument_group("model")
     add_model(model, "tiny")
-    model.add_argument(
-        "--weights", metavar="FILE", help="checkpoint (default: the configuration's)"
-    )
-    model.add_argument("--device", help="such as cuda or cpu (default: the GPU if there is one)")
+    add_weights(model)
     model.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="changes of keys")
     _add_results(parser.add_argument_group("results"))
 
