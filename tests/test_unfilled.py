@@ -100,6 +100,14 @@ def test_nor_is_made_of_them_what_timm_makes():
     assert same(whole(model), whole(drawn))
 
 
+def test_what_lies_in_the_memory_is_not_drawn_again_until_it_fits():
+    """As torch's truncated normal distribution does, for ever where nothing is drawn."""
+    tensor = torch.full((64, 64), 9.0)
+    with unfilled._WithoutRandomFills():
+        nn.init.trunc_normal_(tensor, std=0.02)
+    assert (tensor == 9).all()
+
+
 def test_what_a_format_leaves_to_the_model_has_its_usual_values(tmp_path, poison):
     torch.save({"model": build_small(*CATSEG, seed=4).state_dict()}, tmp_path / "catseg.pth")
     usual = build_small(seed=6)

@@ -23,6 +23,11 @@ _REFINEMENTS = {
     *(torch.Tensor.erfinv_, torch.Tensor.clamp_),
     *(torch.Tensor.mul_, torch.Tensor.div_, torch.Tensor.add_),
 }
+# How torch's truncated normal distribution finds what to draw again, until nothing is left to.
+_COMPARISONS = {
+    *(torch.Tensor.lt, torch.Tensor.gt),
+    *(torch.Tensor.__lt__, torch.Tensor.__gt__),
+}
 _MARK = "left_unfilled"
 
 
@@ -48,6 +53,8 @@ class _WithoutRandomFills(TorchFunctionMode):
             return tensor
         if func in _REFINEMENTS and hasattr(args[0], _MARK):
             return args[0]
+        if func in _COMPARISONS and hasattr(args[0], _MARK):
+            return torch.zeros_like(args[0], dtype=torch.bool)
         return func(*args, **(kwargs or {}))
 
 
