@@ -86,7 +86,7 @@ def test_what_is_not_there_is_said_before_the_libraries_load(installed, tmp_path
     [
         ([], "the following arguments are required: COMMAND"),
         (["segmnet"], "expected a command, got 'segmnet'; did you mean 'segment'?"),
-        (["photo.jpg"], "expected a command, got 'photo.jpg'; there are segment, train,"),
+        (["photo.jpg"], "expected a command, got 'photo.jpg'; there are segment, page, train,"),
         (["--vocab", "cat"], "the following arguments are required: COMMAND"),
         (["train"], "the following arguments are required: --model/--config-file"),
         (["prepare", "pascal"], "invalid choice: 'pascal'"),
