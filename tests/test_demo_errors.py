@@ -146,9 +146,7 @@ def test_failed_download_goes_on_with_random_weights(main, tmp_path, monkeypatch
 
     monkeypatch.setattr("fgaseg_d2_cli.segmenting.building.PretrainedWeightsError", failed)
     monkeypatch.setattr(predictor, "build_model", build_model)
-    monkeypatch.setattr(
-        "fgaseg_d2_cli.segmenting.building._fail_fast_without_network", lambda: None
-    )
+    monkeypatch.setattr("fgaseg_d2_cli.segmenting.building._names_resolve", lambda: True)
     write_picture(tmp_path / "a.png")
     code, _, errors = main(
         *("--input", tmp_path / "a.png", "--vocab", "cat", "--output", tmp_path / "new", *RANDOM),
@@ -171,6 +169,8 @@ def test_a_model_by_name_is_nothing_without_its_weights(main, tmp_path, monkeypa
 
 def test_a_doubt_is_said_once_where_a_library_has_set_up_logging(monkeypatch, capfd):
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler()])
+    # Those that a training in this process has left.
+    monkeypatch.setattr(logging.getLogger("fgaseg_d2"), "handlers", [])
     with library_warnings():
         logging.getLogger("fgaseg_d2.predict.cautions").warning("there is one class only")
     assert capfd.readouterr().err == "warning: there is one class only\n"

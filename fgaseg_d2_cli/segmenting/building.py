@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from detectron2.config import CfgNode
 
@@ -26,11 +29,13 @@ def make_predictor(cfg: CfgNode, name: str) -> OpenVocabPredictor:
         name: what the user calls it.
     """
     pretrained = cfg.MODEL.CLIP.PRETRAINED
+    fetching: AbstractContextManager[None] = contextlib.nullcontext()
     if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
         messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
-        _fail_fast_without_network()
+        fetching = _failing_fast_without_network()
     try:
-        return OpenVocabPredictor(cfg)
+        with fetching:
+            return OpenVocabPredictor(cfg)
     except PretrainedWeightsError as error:
         # A file of one's own that cannot be read is an error; only a download may fail.
         if os.path.isfile(pretrained) or (name in MODELS and MODELS[name].megabytes):
@@ -43,14 +48,28 @@ def make_predictor(cfg: CfgNode, name: str) -> OpenVocabPredictor:
     return OpenVocabPredictor(cfg, opts=("MODEL.CLIP.PRETRAINED", ""))
 
 
-def _fail_fast_without_network() -> None:
+@contextlib.contextmanager
+def _failing_fast_without_network() -> Iterator[None]:
     """Spare the downloader's many attempts, and its words about each, where no name resolves."""
     from huggingface_hub import constants
 
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    log = logging.getLogger("huggingface_hub")
+    level, offline = log.level, constants.HF_HUB_OFFLINE
+    log.setLevel(logging.CRITICAL)
+    constants.HF_HUB_OFFLINE = offline or not _names_resolve()
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _names_resolve() -> bool:
+    """Whether the hub's name does, or a proxy resolves it."""
     if urllib.request.getproxies():
-        return
+        return True
     try:
         socket.getaddrinfo("huggingface.co", 443)
     except OSError:
-        constants.HF_HUB_OFFLINE = True
+        return False
+    return True
