@@ -108,6 +108,7 @@ def of_one_of_two(folder):
     # One of five, and even none.
     found["uneven"] = unequal(slice(1) if comm.get_rank() == 0 else slice(1, None))
     found["none"] = unequal(slice(0) if comm.get_rank() == 0 else slice(None))
+    found["nowhere"] = unequal(slice(0))
     torch.save(found, folder / f"{comm.get_rank()}.pth")
 
 
@@ -118,6 +119,8 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
     whole_batch = losses_and_gradients(slice(None))
     whole_batch |= dict.fromkeys(("uneven", "none"), unequal(slice(None)))
+    whole_batch["nowhere"] = unequal(slice(0))
+    assert whole_batch["nowhere"][0] == 0
     for name, (loss, gradients) in whole_batch.items():
         # As DistributedDataParallel does with gradients, and the log with losses.
         torch.testing.assert_close((first[name][0] + second[name][0]) / 2, loss)

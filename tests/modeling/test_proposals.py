@@ -11,7 +11,7 @@ from fgaseg_d2 import Vocabulary
 from fgaseg_d2.checkpoint.kept_tensors import KeptTensors
 from fgaseg_d2.io.coco_masks import encoded_mask
 from fgaseg_d2.modeling.inference.segment_scores import SegmentScores, voted
-from fgaseg_d2.modeling.proposals import GivenSegments, PictureSegments
+from fgaseg_d2.modeling.proposals import FiledSegments, GivenSegments, PictureSegments
 from fgaseg_d2.modeling.proposals.filtering import filtered
 from fgaseg_d2.modeling.proposals.superpixels import Superpixels
 from tests.conftest import build_small
@@ -116,6 +116,27 @@ def test_segments_of_a_file_are_found_by_the_end_of_a_path(segment_file):
         with pytest.raises(ValueError, match="expected one record of .* got 0") as error:
             model.proposals({"image": picture(32, 32), "file_name": name})
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("root", ["/", "", "data/"], ids=["absolute", "relative", "deeper"])
+def test_pictures_of_one_name_in_two_folders_have_their_own_segments(root):
+    left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
+    left[:, :3], right[1, 4] = True, True
+    filed = FiledSegments(
+        [
+            {
+                **{"file_name": f"{root}{folder}/1.jpg", "height": 4, "width": 6},
+                "segments": [{"rle": encoded_mask(mask)}],
+            }
+            for folder, mask in (("a", left), ("b", right))
+        ]
+    )
+    image, above = picture(8, 8), "" if root == "/" else "/somewhere/"
+    for folder, mask in (("a", left), ("b", right)):
+        found = filed({"image": image, "file_name": f"{above}{root}{folder}/1.jpg"})
+        np.testing.assert_array_equal(found[0].numpy(), mask)
+    with pytest.raises(ValueError, match="got 0"):
+        filed({"image": image, "file_name": f"{above}{root}c/1.jpg"})
 
 
 def kind(name):

@@ -50,7 +50,7 @@ def gathered_rows(x: Tensor) -> Tensor:
     if world_size() == 1:
         return x
     counts = gathered(torch.tensor([len(x)], device=x.device)).tolist()
-    longest = max(counts)
+    longest = max(1, *counts)  # a length of 0 cannot be split by
     padded = torch.cat((x, x.new_zeros(longest - len(x), *x.shape[1:])))
     parts = gathered(padded).split(longest)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

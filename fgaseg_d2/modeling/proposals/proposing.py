@@ -110,7 +110,6 @@ class FiledSegments:
             record
             for record in self._records.get(PurePath(path).name, ())
             if parts[-len(own := PurePath(record["file_name"]).parts) :] == own
-            or PurePath(record["file_name"]).is_absolute()
         ]
         if len(found) != 1:
             raise ValueError(
