@@ -44,6 +44,7 @@ _TEST_REQUIREMENTS = [
     "pytest-xdist",
     *_EXTRAS["geo"],
     *_EXTRAS["mgca"],
+    *_EXTRAS["page"],
     *_EXTRAS["supervision"],
     *_EXTRAS["use"],
 ]
