@@ -1,4 +1,4 @@
-"""Read every picture, label and caption of the datasets of a configuration; show what there is.
+"""Read all pictures, labels, captions and segments of datasets; show what there is.
 
 fgaseg-d2 check pets.yaml
 fgaseg-d2 check tiny --datasets storybook_val
@@ -16,8 +16,8 @@ def _add_arguments(parser: Parser) -> None:
         "--datasets",
         nargs="+",
         metavar="NAME",
-        help="registered datasets to check (default: those of DATASETS.FOLDERS and CAPTIONS; "
-        "if there are none, of DATASETS.TRAIN and TEST)",
+        help="registered datasets to check (default: those of DATASETS.FOLDERS, "
+        "CAPTIONS and SEGMENTS; if there are none, of DATASETS.TRAIN and TEST)",
     )
     parser.add_imports()
 

@@ -86,6 +86,12 @@ def convert(source: str, target: str, to: str, *, half: bool = False, clip: str 
             )
         state, sha256 = part_of(state, clip, source)
     if to == "reference":
+        if not any(name.startswith("sem_seg_head.aggregation.") for name in state):
+            raise ValueError(
+                "expected a checkpoint of FGAseg or CAT-Seg with --to reference, got "
+                f"{plain(source)} of another method, for which that code has no names; leave "
+                "--to out."
+            )
         state = to_reference(state)
     if to == "open_clip":
         state = clip_of(state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command_line import Command, Parser, add_model, add_weights, path
+from .command_line import Command, Parser, add_model, add_weights, path, positive
 from .segmenting import messages
 from .segmenting.sources import Source, find_files, is_address, is_video, name_sources
 
@@ -49,6 +50,14 @@ def _add_arguments(parser: Parser) -> None:
     )
     what.add_argument(
         "--webcam", nargs="?", type=int, const=0, metavar="INDEX", help="a camera, until Ctrl-C"
+    )
+    what.add_argument(
+        "--bands",
+        type=_bands,
+        default=(),
+        metavar="N,N,N",
+        help="of pictures with many bands or 16 bits, such as a satellite's: those to show as red, "
+        "green and blue, counted from 1, or one to show in grey (needs fgaseg_d2[geo])",
     )
     words = parser.add_argument_group("what to look for")
     words.add_argument(
@@ -98,7 +107,7 @@ def _add_results(out: argparse._ArgumentGroup) -> None:
     )
     out.add_argument(
         "--explain-words",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"words on a sheet, those with most pixels (default {_EXPLAIN_WORDS})",
     )
@@ -110,17 +119,18 @@ def _add_results(out: argparse._ArgumentGroup) -> None:
         "parts of the picture that its layers look at from there (default: the picture's middle)",
     )
     out.add_argument(
-        "--batch-size", type=_positive, default=1, metavar="N", help="pictures at once (default 1)"
+        "--batch-size", type=positive, default=1, metavar="N", help="pictures at once (default 1)"
     )
     out.add_argument(
-        "--max-frames", type=_positive, metavar="N", help="stop a video or camera after N frames"
+        "--max-frames", type=positive, metavar="N", help="stop a video or camera after N frames"
     )
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
+def _bands(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if len(numbers) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"expected one band, or three such as 4,3,2, got {text!r}")
+    return tuple(map(positive, numbers))
 
 
 def _pixel(text: str) -> tuple[int, int]:
@@ -146,7 +156,7 @@ def _check(args: argparse.Namespace) -> None:
     args.addresses = [word for word in dict.fromkeys(args.input) if is_address(word)]
     args.files = find_files([word for word in args.input if not is_address(word)])
     videos = [str(file) for file in args.files if is_video(file)]
-    for option in ("explain", "format"):
+    for option in ("explain", "format", "bands"):
         if getattr(args, option) and (videos or args.webcam is not None):
             what = f"the video {videos[0]!r}" if videos else "--webcam"
             raise ValueError(
@@ -208,6 +218,7 @@ def _run(args: argparse.Namespace) -> int:
     # A missing camera is told, and of damaged videos more than OpenCV says.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    _check_output(args.output)
     with messages.library_warnings(), contextlib.ExitStack() as fetched:
         return _segment(args, _sources(args, fetched))
 
@@ -224,7 +235,8 @@ def _sources(args: argparse.Namespace, fetched: contextlib.ExitStack) -> list[So
             fetched.enter_context(fetched_file(address, "a picture or video")): address
             for address in args.addresses
         }
-    return name_sources([*args.files, *addresses], args.output, addresses)
+    sources = name_sources([*args.files, *addresses], args.output, addresses)
+    return [dataclasses.replace(source, bands=args.bands) for source in sources]
 
 
 def _segment(args: argparse.Namespace, sources: list[Source]) -> int:
@@ -234,7 +246,6 @@ def _segment(args: argparse.Namespace, sources: list[Source]) -> int:
 
     from .segmenting.runner import Runner, Sheets
 
-    _check_output(args.output)
     with of_the_command_line():
         predictor, vocabulary = _prepare(args, sources)
         export = Export(args.output, args.format, vocabulary.class_names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .command_line import Command, Parser, count, path, picture_file, say
+from .command_line import Command, Parser, between, count, path, picture_file, say
 
 if TYPE_CHECKING:
     from fgaseg_d2.evaluation.predictions import SavedPredictions
@@ -56,7 +56,7 @@ def _add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--size",
-        type=_side,
+        type=between(32, 2048),
         default=480,
         metavar="N",
         help="longer side of a picture in pixels (default: %(default)s)",
@@ -109,12 +109,6 @@ def _chosen_classes(
             )
         chosen.append(known.index(name.strip()))
     return chosen
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or not 32 <= int(text) <= 2048:
-        raise argparse.ArgumentTypeError(f"expected 32 .. 2048 pixels, got {text!r}")
-    return int(text)
 
 
 COMMAND = Command(

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 import fgaseg_d2
 from fgaseg_d2.exports import FORMATS
+from fgaseg_d2.io.rasters import read_bands
 from fgaseg_d2_cli import segment
 from tests.demo_tools import (
     RANDOM,
@@ -175,6 +176,26 @@ def test_formats_of_other_programs_hold_all_pictures(main, tmp_path):
         assert areas.tolist() == np.bincount(labels.ravel(), minlength=len(classes)).tolist()
 
 
+def test_bands_of_a_picture_of_the_earth_are_shown_as_red_green_and_blue(main, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    bands = np.random.default_rng(0).integers(200, 3000, (6, 48, 64)).astype(np.uint16)
+    profile = {"driver": "GTiff", "count": 6, "height": 48, "width": 64, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "many.tif", "w", **profile) as file:
+        file.write(bands)
+    # Each band from its 2nd to its 98th percentile, as that function's own test computes.
+    Image.fromarray(read_bands(tmp_path / "many.tif", (4, 3, 2))).save(tmp_path / "shown.png")
+    common = ("--vocab", "cat,dog,sky", "--output", tmp_path / "new")
+    files = (tmp_path / "many.tif", "--bands", "4,3,2"), (tmp_path / "shown.png",)
+    for file in files:
+        assert main("--input", *file, *common)[0] == 0
+    many, shown = (
+        np.array(Image.open(tmp_path / "new" / f"{name}_labels.png")) for name in ("many", "shown")
+    )
+    assert (many == shown).all() and many.shape == (48, 64)
+    code, _, errors = main("--input", tmp_path / "many.tif", "--bands", 7, *common)
+    assert code == 1 and "expected bands from 1 to 6" in errors and "got 7" in errors
+
+
 def test_routes_of_a_point_are_drawn_and_a_picture_without_it_is_named(main, tmp_path):
     write_picture(tmp_path / "a.png", (60, 40))
     write_picture(tmp_path / "b.png", (40, 60), 1)
@@ -254,3 +275,16 @@ def test_ctrl_c_finishes_the_video_of_a_camera(main, tmp_path, monkeypatch):
     content = json.loads((tmp_path / "webcam5.json").read_text())
     assert (content["image"], content["frames"]) == ("camera 5", 3)
     assert cv2.VideoCapture(str(tmp_path / "webcam5_overlay.mp4")).get(7) == 3
+
+
+def test_an_error_of_a_camera_names_it_and_is_told_as_it_is(main, tmp_path, monkeypatch):
+    def batch(self, images, vocabulary):
+        raise MemoryError
+
+    files = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda it: Camera() if it == 0 else files(it))
+    monkeypatch.setattr(fgaseg_d2.OpenVocabPredictor, "batch", batch)
+    code, _, errors = main("--webcam", "0", "--vocab", "cat", "--output", tmp_path, *RANDOM)
+    assert code == 1
+    assert last_line(errors).startswith("error: camera 0: expected enough memory")
+    assert "--opts INPUT.MIN_SIZE_TEST 320," in last_line(errors)

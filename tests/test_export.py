@@ -21,6 +21,7 @@ from tests.hubs import hub_of
 PICTURE = np.random.default_rng(3).integers(0, 255, (60, 80, 3), np.uint8)
 WORDS = [["cat", "kitten"], ["dog"], ["the floor, of wood"]]
 OPTS = ["MODEL.WORDS.VOCABULARY", "words.json", "MODEL.WORDS.PROMPT_TEMPLATES", "sentences.txt"]
+OPTS += ["DATASETS.SEGMENTS", "[{'name': 'own', 'images': '.', 'file': 'own.jsonl'}]"]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,7 @@ def test_a_file_with_another_sum_than_the_hub_says_is_refused(elsewhere, hub):
         ("hf://owner/other", "expected a repository at hf://owner/other.* got none"),
         ("hf://owner/empty", r"expected config\.yaml in the repository owner/empty, got none"),
         ("hf://owner", "expected an address such as hf://owner/name"),
+        ("hf://owner/name/other.yaml", "expected a repository, hf://owner/name, got .*; leave out"),
         ("hf://owner/../name", "expected an address such as hf://owner/name"),
         ("hf://", "expected an address such as hf://owner/name"),
         ("hf://owner/name@../x", "expected an address such as hf://owner/name"),

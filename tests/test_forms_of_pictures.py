@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from urllib.parse import quote
 
 import numpy as np
@@ -48,6 +49,12 @@ def test_content_of_a_file_and_tensors(tmp_path):
         assert (picture_array(form) == PIXELS).all(), form
     with path.open("rb") as file:
         assert (picture_array(file) == PIXELS).all()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(encoded())
+        file.seek(0)
+        assert (picture_array(file) == PIXELS).all()
+        with pytest.raises(ValueError, match="expected pictures in a list, got a single one"):
+            several(file)
     reader, writer = os.pipe()
     os.write(writer, encoded())
     os.close(writer)
@@ -66,6 +73,7 @@ def test_content_of_a_file_and_tensors(tmp_path):
         (torch.zeros(2, 3, 4, 5, dtype=torch.uint8), "give the pictures of a batch one by one"),
         (["a.png"], "got list; convert it to one of these"),
         (None, "got NoneType"),
+        (io.StringIO("no picture"), "got 'an open file' open for text; open it with 'rb'"),
     ],
 )
 def test_what_is_no_picture_is_one_line(form, message):

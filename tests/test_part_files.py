@@ -180,3 +180,15 @@ def test_other_files_are_no_parts(files, tmp_path):
     (tmp_path / "text").write_text("hello")
     for path in (files["whole"], files["clip"], tmp_path / "text", tmp_path, tmp_path / "gone"):
         assert clip_of_part(str(path)) == ""
+
+
+def test_other_methods_have_no_names_of_the_authors_code(tmp_path, capsys):
+    ldvc = ("MODEL.META_ARCHITECTURE", "LDVC", "MODEL.LDVC.HEADS", 4)
+    torch.save({"model": build_small(*ldvc).state_dict()}, tmp_path / "ldvc.pth")
+    arguments = [str(tmp_path / "ldvc.pth"), str(tmp_path / "out.pth")]
+    convert = tool("convert_checkpoint").main
+    assert convert([*arguments, "--to", "reference"]) == 1
+    error = capsys.readouterr().err
+    assert "expected a checkpoint of FGAseg or CAT-Seg with --to reference" in error
+    assert error.count("\n") == 1 and not (tmp_path / "out.pth").exists()
+    assert convert(arguments) == 0 and (tmp_path / "out.pth").exists()

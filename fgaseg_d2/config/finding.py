@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint.hub import fetch_hub_file, hub_file, is_hub
+from ..checkpoint.hub import fetch_hub_file, hub_file, hub_parts, is_hub
 from ..io.regular_files import home_path, is_file
 from ..wording import PATH, few, shown
 from .rows import row_names, table_of
@@ -45,8 +45,7 @@ class FoundModel:
         if not self.home or not name.endswith(ending) or os.path.basename(name) != name:
             return name
         if is_hub(self.home):
-            address = hub_file(self.home, name)
-            return address if ending == ".safetensors" else fetch_hub_file(address)
+            return fetch_hub_file(hub_file(self.home, name))
         path = os.path.join(self.home, name)
         return path if is_file(path) else name
 
@@ -73,6 +72,11 @@ def find_model(name_or_path: str | os.PathLike[str]) -> FoundModel:
     """
     given = os.fspath(name_or_path)
     if is_hub(given):
+        if hub_parts(given)[2]:
+            raise ValueError(
+                f"expected a repository, hf://owner/name, got {shown(given, PATH)}; leave out the "
+                "file's name"
+            )
         file = fetch_hub_file(hub_file(given, CONFIG_FILE))
         return FoundModel(Path(file), given, hub_file(given, WEIGHTS_FILE))
     path = home_path(name_or_path)

@@ -64,9 +64,16 @@ def read_picture(image: Any) -> tuple[np.ndarray, int]:
             return load_upright(image, _read_pil)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decoded(io.BytesIO(image), f"{len(image):,} bytes")
-    if isinstance(image, io.IOBase) and image.readable():
+    if is_open_file(image):
+        name = str(getattr(image, "name", "an open file"))
+        # Of text nothing can be read before it is known to be text.
+        if isinstance(getattr(image, "file", image), io.TextIOBase):
+            raise ValueError(
+                f"expected a file that is open for bytes, got {shown(name, PATH)} open for text; "
+                "open it with 'rb'"
+            )
         # A pipe cannot be gone back in.
-        return _decoded(io.BytesIO(image.read()), str(getattr(image, "name", "an open file")))
+        return _decoded(io.BytesIO(image.read()), name)
     if not isinstance(image, (str, os.PathLike)):
         raise ValueError(
             "expected a path, the bytes of a file, a PIL image or a NumPy array H x W x 3 (RGB, "
@@ -79,6 +86,11 @@ def read_picture(image: Any) -> tuple[np.ndarray, int]:
         )
     path = require_file(home_path(image), "a picture")
     return _decoded(path, path)
+
+
+def is_open_file(image: Any) -> bool:
+    """Whether this is a file that is open for reading, of whatever kind (`tempfile` wraps its)."""
+    return callable(getattr(image, "read", None)) and getattr(image, "readable", lambda: True)()
 
 
 def _decoded(file: Any, name: str | os.PathLike[str]) -> tuple[np.ndarray, int]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from .extras import import_extra
 
-ENDINGS = frozenset([".heic", ".heif", ".hif"])
 # Brands of pictures in the box that such a file begins with (ISO/IEC 23008-12).
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 

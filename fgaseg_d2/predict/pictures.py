@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoint.downloads import fetched_file
 from ..checkpoint.transfers import is_url
-from ..io.files import read_image
+from ..io.files import is_open_file, read_image
 
 Picture: TypeAlias = (
     str | os.PathLike | bytes | bytearray | io.IOBase | Image.Image | np.ndarray | Tensor
@@ -44,8 +44,8 @@ def several(images: Any) -> list[Picture]:
     Raises:
         ValueError: it is a single one.
     """
-    single = isinstance(images, (str, bytes, bytearray, os.PathLike, io.IOBase, Image.Image))
-    if single or getattr(images, "ndim", 4) < 4:
+    single = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
+    if single or is_open_file(images) or getattr(images, "ndim", 4) < 4:
         raise ValueError("expected pictures in a list, got a single one; put it in a list")
     return list(images)
 

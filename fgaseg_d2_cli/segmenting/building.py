@@ -6,12 +6,14 @@ import contextlib
 import logging
 import os
 import socket
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from detectron2.config import CfgNode
 
+from fgaseg_d2.checkpoint.files import BUNDLED
 from fgaseg_d2.config.models import MODELS
 from fgaseg_d2.modeling.towers.loading import PretrainedWeightsError
 from fgaseg_d2.predict.predictor import OpenVocabPredictor
@@ -30,7 +32,8 @@ def make_predictor(cfg: CfgNode, name: str) -> OpenVocabPredictor:
     """
     pretrained = cfg.MODEL.CLIP.PRETRAINED
     fetching: AbstractContextManager[None] = contextlib.nullcontext()
-    if pretrained and not cfg.MODEL.WEIGHTS and not os.path.isfile(pretrained):
+    here = os.path.isfile(pretrained) or pretrained.startswith(BUNDLED)
+    if pretrained and not cfg.MODEL.WEIGHTS and not here:
         messages.complain(f"fetching CLIP's weights {pretrained!r}, unless they are here")
         fetching = _failing_fast_without_network()
     try:
@@ -66,10 +69,13 @@ def _failing_fast_without_network() -> Iterator[None]:
 
 def _names_resolve() -> bool:
     """Whether the hub's name does, or a proxy resolves it."""
+    from huggingface_hub import constants
+
     if urllib.request.getproxies():
         return True
+    hub = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT)
     try:
-        socket.getaddrinfo("huggingface.co", 443)
+        socket.getaddrinfo(hub.hostname, hub.port or hub.scheme)
     except OSError:
         return False
     return True

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fgaseg_d2.io.files import read_image
 from fgaseg_d2.predict.cautions import Cautions, knows_drawings_only
 
 from .sources import Source
@@ -34,7 +33,7 @@ def look_at_pictures(sources: Sequence[Source], weights: str) -> None:
 
 def _first_picture(source: Source) -> np.ndarray:
     if not source.is_video:
-        return read_image(source.file)
+        return source.picture()
     with contextlib.closing(VideoReader(source)) as reader:
         for (frame,) in reader.batches(1, limit=1):
             return frame

@@ -15,7 +15,7 @@ import torch
 from fgaseg_d2.engine.errors import one_line, tracebacks_wanted
 from fgaseg_d2.exports import Export
 from fgaseg_d2.io.file_errors import ReadError, WriteError
-from fgaseg_d2.io.files import atomic_path, read_image, write_image, write_json
+from fgaseg_d2.io.files import atomic_path, write_image, write_json
 from fgaseg_d2.io.progress import Progress
 from fgaseg_d2.predict.explanation import Explanation
 from fgaseg_d2.predict.point_routes import check_point
@@ -97,7 +97,7 @@ class Runner:
 
     def _read(self, source: Source) -> np.ndarray | None:
         with self._reporting(source):
-            image = read_image(source.file)
+            image = source.picture()
             if self.sheets is not None and self.sheets.point is not None:
                 check_point(self.sheets.point, image.shape[1], image.shape[0])
             return image
@@ -202,7 +202,10 @@ class Runner:
                 ) from error
             self.failed += len(sources)
             for source in sources:
-                told = message.replace(str(source.path), source.name)
+                # A file that was fetched is called by its address.
+                told = message
+                if source.address:
+                    told = message.replace(str(source.path), source.address)
                 named = source.name in told
                 complain(f"error: {told if named else f'{source.name}: {told}'}")
 

@@ -8,11 +8,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PICTURE_SUFFIXES = frozenset(
     [
-        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".ppm", ".tif"),
-        *(".tiff", ".webp"),
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".ppm"),
+        *(".tif", ".tiff", ".webp"),
     ]
 )
 VIDEO_SUFFIXES = frozenset(
@@ -28,11 +32,14 @@ class Source:
         path: the file; for a camera its number.
         stem: unique among the sources of a run.
         address: where the file was fetched from, "" if it was not.
+        bands: of a picture, numbers from 1, to show as red, green and blue, or one to show in grey;
+            none for the picture as it is.
     """
 
     path: Path | int
     stem: str
     address: str = ""
+    bands: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,6 +61,18 @@ class Source:
         """The file of a picture or video; a camera has none."""
         assert not isinstance(self.path, int)
         return self.path
+
+    def picture(self) -> np.ndarray:
+        """Read the picture, H x W x 3, uint8, RGB.
+
+        Raises:
+            OSError, ValueError: see `fgaseg_d2.io.files.read_image` and
+                `fgaseg_d2.io.rasters.read_bands`.
+        """
+        from fgaseg_d2.io.files import read_image
+        from fgaseg_d2.io.rasters import read_bands
+
+        return read_bands(self.file, self.bands) if self.bands else read_image(self.file)
 
     @property
     def overlay_suffix(self) -> str:
