@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
+from detectron2.utils.events import EventStorage
 from pycocotools import mask as coco_mask
 
 from fgaseg_d2.data import loaders
@@ -11,8 +12,9 @@ from fgaseg_d2.data.mappers.segmented import SegmentMapper
 from fgaseg_d2.data.records import dataset_kind
 from fgaseg_d2.data.seeding import seeded
 from fgaseg_d2.data.segments import segment_mask, segment_texts
+from fgaseg_d2.methods.use.samples import without_empty
 from tests import datasets
-from tests.conftest import config
+from tests.conftest import build_small, config
 
 NAME = "own_segments"
 SIZE = (48, 64)
@@ -114,19 +116,42 @@ def test_masks_move_with_the_picture(records):
     assert flips == {False, True} and texts == {("a block", *rest), ("something", *rest)}
 
 
+CROPS = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.SIZE", [24, 24])
+
+
 def test_a_segment_that_a_crop_leaves_out_goes_with_its_text(records):
-    opts = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.SIZE", [24, 24])
     with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}):
-        mapper = SegmentMapper(cfg_for(*opts), NAME)
+        mapper = SegmentMapper(cfg_for(*CROPS), NAME)
     seen = set()
     for seed in range(40):
         with seeded(seed):
             sample = mapper(records[0])
         assert len(sample["segments"]) == len(sample["texts"])
         assert sample["image"].shape[1:] == sample["segments"].shape[1:] == (24, 24)
-        assert sample["segments"].flatten(1).any(1).all()
-        seen.add("a corner" in sample["texts"])
+        masks, texts = without_empty(sample["segments"], sample["texts"])
+        assert len(masks) == len(texts) and masks.flatten(1).any(1).all()
+        seen.add("a corner" in texts)
     assert seen == {False, True}
+
+
+def test_a_training_counts_the_segments_that_crops_leave_out(records):
+    """Of a batch of the mapper's, with few segments of each picture: no empty one is chosen."""
+    with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}):
+        mapper = SegmentMapper(cfg_for(*CROPS), NAME)
+    with seeded(3):
+        batch = [mapper(record) for record in records * 3]
+    pixels = [[int(mask.sum()) for mask in sample["segments"]] for sample in batch]
+    empty = sum(row.count(0) for row in pixels)
+    assert 0 < empty < 3 * len(batch)
+    model = build_small(
+        *("DATASETS.TRAIN", (), "DATASETS.TEST", (), "MODEL.META_ARCHITECTURE", "USE"),
+        *("MODEL.CLIP.FINETUNE", "frozen", "MODEL.USE.DIM", 32, "MODEL.USE.MAX_SEGMENTS", 1),
+    ).train()
+    with EventStorage(0) as storage:
+        model(batch)
+        found = {name: value for name, (value, _) in storage.latest().items()}
+    assert found["segments/empty"] == empty
+    assert found["segments/trained_on"] == sum(any(row) for row in pixels)
 
 
 def test_the_kind_chooses_the_mapper_and_methods_refuse_what_they_cannot_use(records):

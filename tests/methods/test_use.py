@@ -206,6 +206,33 @@ def test_the_scale_stays_within_clips_bound():
     assert loss.scale.item() == pytest.approx(100)
 
 
+def test_half_precision_leaves_the_logits_of_segments_as_they_are():
+    """Of the same embeddings: scores of inference, and the loss of the training with gradients."""
+    model = use("TEST.PROPOSALS.KIND", "given", "MODEL.USE.TEMPERATURE", 0.01)
+    torch.manual_seed(0)
+    segments, texts = (F.normalize(torch.randn(7, 32), dim=-1) for _ in range(2))
+    # Words that lie close, as CLIP's do.
+    texts = F.normalize(texts[:1] + 0.02 * texts, dim=-1)
+    masks = torch.ones(7, 8, 8, dtype=torch.bool)
+    model.sem_seg_head.segments = lambda *_: (segments, torch.arange(7))
+    item, patches = {"image": picture(64, 64), "segments": masks}, torch.zeros(8, 8, 32)
+
+    def scores_and_loss(half):
+        leaf = segments.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            found = model._segment_scores(item, patches, texts).scores.detach()
+            loss = model.loss(leaf, texts, torch.arange(7))
+        loss.backward()
+        return found, loss.detach(), leaf.grad
+
+    for half, full in zip(scores_and_loss(True), scores_and_loss(False), strict=True):
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, full, atol=0, rtol=0)
+    expected = np.exp(100 * segments.double().numpy() @ texts.double().numpy().T)
+    expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(scores_and_loss(True)[0].numpy(), expected, atol=1e-4)
+
+
 def test_empty_masks_are_counted_and_a_batch_of_nothing_trains_on():
     model = use().train()
     item = {"image": picture(64, 64), "segments": torch.zeros(2, 30, 30), "texts": ["a", "b"]}
@@ -266,7 +293,7 @@ def test_a_tower_of_timm_stands_beside_clip_on_the_finer_grid_with_its_own_pixel
     image, seen = picture(64, 64), []
     model.other_towers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.no_grad():
-        patches = model._patches(model._squashed(image))
+        patches = model._patches(model._view({"image": image}))
     patch = model.other_towers[0].size_divisibility
     assert patches.shape == (1, 8, 8, 32) and seen[0].shape[2] == round(64 / patch) * patch
     alone = use("MODEL.USE.TOWERS", [{"name": name}], "MODEL.CLIP.IMAGE_SIZE", [56, 56])

@@ -231,10 +231,10 @@ def test_use_paints_its_segments_probabilities():
         (canvas,) = model([item | {"output": "canvas"}])
         (segments,) = model([item | {"output": "segments"}])
         text = model.text_encoder(Vocabulary.parse("cat,kitten,dog").entries)
-        patches = model._patches(model._squashed(item["image"]))[0]
+        patches = model._patches(model._view(item))[0]
         found = [model.sem_seg_head.segments(patches, mask[None])[0][0] for mask in masks[:2]]
         dense = model.score_function(
-            model.logits(model._squashed(item["image"]), Vocabulary.parse("cat,kitten,dog"))[0]
+            model.logits(model._view(item), Vocabulary.parse("cat,kitten,dog"))[0]
         )
     scale = model.loss.scale.detach()
     probabilities = [(scale * text @ one).softmax(0) for one in found]

@@ -2,9 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 
@@ -57,8 +55,9 @@ class SegmentMapper:
 
         Returns:
             The record with ``image`` (3 x H x W uint8), ``height`` and ``width`` of the picture
-            file in pixels, ``segments`` (M x H x W bool: masks, without those of which the
-            augmentation left nothing) and ``texts`` (M texts, one of each segment's).
+            file in pixels, ``segments`` (M x H x W bool: masks, empty where the augmentation left
+            nothing, which who trains on them counts) and ``texts`` (M texts, one of each
+            segment's).
 
         Raises:
             FileNotFoundError: the picture is missing.
@@ -70,17 +69,10 @@ class SegmentMapper:
             where = f"dataset {shown(self.dataset_name)}: {picture.name}, segment {number}"
             masks.append(segment_mask(segment, picture.size, where))
             texts.append(random.choice(segment_texts(segment, where)))
-        return item | self._augmented(image, masks, texts)
+        # The first decides which crops are good, where the crop asks.
+        tensor, *moved = self.prepare.with_labels(image, masks[0], *masks[1:])
+        return item | {"image": tensor, "segments": torch.stack(moved).bool(), "texts": texts}
 
     def look_over(self, records: Sequence[dict]) -> None:
         """Find before the training what has no text; see :func:`check_segments`."""
         check_segments(self.dataset_name, records)
-
-    def _augmented(
-        self, image: np.ndarray, masks: list[np.ndarray], texts: list[str]
-    ) -> dict[str, Any]:
-        # The first decides which crops are good, where the crop asks.
-        tensor, *moved = self.prepare.with_labels(image, masks[0], *masks[1:])
-        left = [index for index, mask in enumerate(moved) if mask.any()]
-        segments = torch.stack(moved)[left].bool()
-        return {"image": tensor, "segments": segments, "texts": [texts[index] for index in left]}

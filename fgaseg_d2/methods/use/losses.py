@@ -67,6 +67,11 @@ class SegmentTextLoss(nn.Module):
             A scalar, whose mean over the processes, as its gradients', is that of one process with
             all A segments.
         """
+        # bfloat16 tells cosines apart by 0.004, and the scale may be 100.
+        with torch.autocast(segments.device.type, enabled=False):
+            return self._of_all(segments.float(), texts.float(), keys)
+
+    def _of_all(self, segments: Tensor, texts: Tensor, keys: Tensor) -> Tensor:
         all_keys = gathered_rows(keys)
         equal = keys[:, None] == all_keys
         to_texts = self.scale * segments @ gathered_rows(texts).T

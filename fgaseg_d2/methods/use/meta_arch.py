@@ -12,7 +12,6 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...checkpoint.kept_tensors import KeptTensors
 from ...config.key_names import SHARED_KEYS, built_from_keys
@@ -30,7 +29,7 @@ from ...vocabulary import Vocabulary
 from ...vocabulary.dataset_words import LABELLED, SEGMENTED
 from .head import USEHead
 from .losses import SegmentTextLoss, text_keys
-from .samples import drawn_segments, some_of
+from .samples import drawn_segments, some_of, without_empty
 from .towers import Features, FrozenTowers, built_towers, tower_names
 
 
@@ -120,18 +119,17 @@ class USE(OpenVocabSegmentor):
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: segments find their texts among those of all processes."""
-        # Squashed as masks are: a mask lies over a picture as a whole.
-        images = torch.cat([self._squashed(item["image"]) for item in inputs])
+        images = torch.cat([self._view(item) for item in inputs])
         embeddings, texts, empty = [], [], 0
         for item, patches in zip(inputs, self._patches(images), strict=True):
             words = words_of(item, self.train_vocabulary) if "sem_seg" in item else None
-            masks, names = some_of(
-                *drawn_segments(item, words, self.unseen, self.ignore_value), self.max_segments
-            )
-            found, kept = self.sem_seg_head.segments(patches, masks.to(self.device))
-            embeddings.append(found)
-            texts += [names[index] for index in kept.tolist()]
-            empty += len(masks) - len(kept)
+            drawn, names = drawn_segments(item, words, self.unseen, self.ignore_value)
+            # Before some are chosen, so that empty ones take no other's place.
+            masks, names = without_empty(drawn, names)
+            empty += len(drawn) - len(masks)
+            masks, names = some_of(masks, names, self.max_segments)
+            embeddings.append(self.sem_seg_head.segments(patches, masks.to(self.device))[0])
+            texts += names
         segments = torch.cat(embeddings)
         if has_event_storage():
             get_event_storage().put_scalar("segments/empty", empty)
@@ -145,8 +143,7 @@ class USE(OpenVocabSegmentor):
     ) -> Iterator[tuple[Tensor, SegmentScores | None]]:
         """See `OpenVocabSegmentor`: a pixel has the mean of its segments', or the dense reading."""
         text = self.text_encoder(words.entries).float()
-        protocol = self.protocol.scaled(scale)
-        views = [protocol.for_picture((1, 1)).views(self.normalize(i["image"])) for i in inputs]
+        views = [self._view(item, scale) for item in inputs]
         patches: list[Tensor] = []
         for part in torch.cat(views).split(self.max_views):
             with autocast(self.device, self.autocast_dtype):
@@ -167,8 +164,10 @@ class USE(OpenVocabSegmentor):
         """Scores of the segments of one picture, M x T."""
         masks = segments_of(item, self.proposals).to(self.device)
         embeddings, kept = self.sem_seg_head.segments(patches, masks)
-        logits = self.loss.scale * embeddings @ text.T
-        return SegmentScores(masks[kept], self.score_function(logits.float().T).T)
+        # bfloat16 tells cosines apart by 0.004, and the scale may be 100.
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self.loss.scale * embeddings.float() @ text.float().T
+        return SegmentScores(masks[kept], self.score_function(logits.T).T)
 
     @staticmethod
     def _of_classes(scores: Tensor, words: Vocabulary) -> Tensor:
@@ -210,5 +209,6 @@ class USE(OpenVocabSegmentor):
         features: Features = self.towers((self.backbone, *self.other_towers), images, self.whole)
         return self.sem_seg_head.patches(features)
 
-    def _squashed(self, image: Tensor) -> Tensor:
-        return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
+    def _view(self, item: Sample, scale: float = 1.0) -> Tensor:
+        """A picture as a whole, 1 x 3 x H x W, normalised, squashed as masks over it are."""
+        return self._protocol_for(item, scale).views(self.normalize(item["image"]))

@@ -47,6 +47,12 @@ def drawn_segments(
     return torch.stack(masks), texts
 
 
+def without_empty(masks: Tensor, texts: list[str]) -> tuple[Tensor, list[str]]:
+    """Those of the segments that have a pixel, with their texts."""
+    left = masks.flatten(1).any(1).nonzero().squeeze(1)
+    return masks[left], [texts[index] for index in left.tolist()]
+
+
 def some_of(masks: Tensor, texts: list[str], most: int) -> tuple[Tensor, list[str]]:
     """At most so many of the segments, drawn at random, in their order."""
     if len(masks) <= most:
