@@ -51,6 +51,7 @@ _PARTS = (
         ("SOLVER.CLIP_GRADIENTS.NORM_TYPE",),
         _is("norm", "full_model"),
     ),
+    Part("SOLVER.OPTIMIZER", ("SOLVER.ADAMW_EPS",), _is("ADAMW")),
     Part("SOLVER.OPTIMIZER", ("SOLVER.MOMENTUM", "SOLVER.NESTEROV"), lambda name: name != "ADAMW"),
     Part(
         "SOLVER.LR_SCHEDULER_NAME",

@@ -128,6 +128,7 @@ def _add_training(cfg: CN) -> None:
     cfg.INPUT.COLOR_AUG_SSD = False
 
     cfg.SOLVER.OPTIMIZER = "ADAMW"
+    cfg.SOLVER.ADAMW_EPS = 1e-8  # AdamW's term beside the root of its second moment
     cfg.SOLVER.BASE_LR = 2e-4
     # What belongs to these roles learns at BASE_LR times this: CLIP's towers, prompts, all else.
     cfg.SOLVER.LR_MULTIPLIERS = CN()

@@ -52,6 +52,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     settings = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     if solver.OPTIMIZER == "SGD":
         settings.update(momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
+    else:
+        settings.update(eps=solver.ADAMW_EPS)
     optimizer = kind(groups, **settings)
     if full_model:
         _clip_full_model(optimizer, solver.CLIP_GRADIENTS)

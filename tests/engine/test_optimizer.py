@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fgaseg_d2.engine.optimizer import build_optimizer, parameter_groups
-from tests.conftest import build_small
+from tests.conftest import build_small, config
 from tests.engine.toy import Toy, samples, toy_config
 
 
@@ -58,6 +58,32 @@ def test_real_model_trains_q_and_v_of_clip_at_its_rate_and_all_else_at_the_base_
     for name, parameter in trained.items():
         assert found[name][0] == (0.25 if id(parameter) in in_clip else 1.0), name
     assert sum(id(parameter) in in_clip for parameter in trained.values()) > 0
+
+
+def test_the_first_step_of_adamw_is_that_of_its_formula_with_its_epsilon():
+    cfg = toy_config(
+        *("SOLVER.BASE_LR", 0.1, "SOLVER.ADAMW_EPS", 1e-3, "SOLVER.CLIP_MULTIPLIER", 1.0),
+        *("SOLVER.WEIGHT_DECAY", 0.0),
+    )
+    model = Toy()
+    optimizer, weight = build_optimizer(cfg, model), model.classes.weight
+    before, gradient = weight.detach().clone(), torch.full_like(weight, 1e-3)
+    gradient[0] = 1.0
+    weight.grad = gradient
+    optimizer.step()
+    # Both moments are the gradient's, unbiased.
+    change = before - weight.detach()
+    torch.testing.assert_close(change[1:], torch.full_like(change[1:], 0.1 / 2))
+    torch.testing.assert_close(change[0], torch.full_like(change[0], 0.1 / 1.001))
+
+
+@pytest.mark.parametrize(
+    ("name", "epsilon"),
+    [("mgca/cc3m", 1e-6), ("mgca/storybook", 1e-8), ("use/base", 1e-8), ("fgaseg/tiny", 1e-8)],
+)
+def test_adamws_epsilon_is_that_of_the_configuration(name, epsilon):
+    groups = build_optimizer(config(f"configs/{name}.yaml"), Toy()).param_groups
+    assert {group["eps"] for group in groups} == {epsilon}
 
 
 def step(cfg, scale):
