@@ -20,8 +20,8 @@ from ...modeling.routes import Routes
 from .decoder import MaskLayer, build_layers
 from .route_attention import RouteAttention, SelfAttention
 
-# What multiplies CLIP's cosine in the masks that a head starts with: a cosine that is higher by 0.2
-# is a logit that is higher by 3.
+# What multiplies CLIP's cosine in the attention's masks that a head starts with: a cosine that is
+# higher by 0.2 is a logit that is higher by 3.
 START_GAIN = 16.0
 
 
@@ -86,6 +86,10 @@ class LDVCHead(nn.Module):
     @torch.no_grad()
     def start_as_clip(self, dim: int) -> None:
         """Let anchors begin as the classes' text, sqrt(C) long, and masks as CLIP's cosines.
+
+        The cosines are times START_GAIN with MASK "attention". With "dot" the length of the tokens
+        decides: they are times sqrt(C), or 1 where no norm makes tokens longer (anchor "vision"
+        without consensus).
 
         With random weights the masks are near 0 at every pixel, and where a class is can only be
         learned once three small matrices agree; until then a training learns how frequent classes
