@@ -89,6 +89,14 @@ def test_tokens_that_were_trained_come_back_with_their_tower(tmp_path):
     assert torch.equal(model.text_encoder.block_tokens, trained.text_encoder.block_tokens)
 
 
+def test_a_copy_of_an_encoder_sets_its_own_anew_and_not_the_firsts():
+    text, other = learning(), encoder(1)
+    twin, before = copy.deepcopy(text), text.block_tokens.clone()
+    assert not twin.load_state_dict(other.state_dict()).missing_keys
+    torch.testing.assert_close(twin(ENTRIES), other(ENTRIES), atol=1e-6, rtol=0)
+    assert torch.equal(text.block_tokens, before)
+
+
 def test_weights_of_another_part_leave_them():
     text = learning()
     with torch.no_grad():

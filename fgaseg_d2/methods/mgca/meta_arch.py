@@ -15,6 +15,7 @@ from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.layers.copied_weights import copy_after_loading
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -27,7 +28,7 @@ from .decoder import GatedDecoder
 from .grounding import TextGrounding
 from .units import SemanticUnits
 
-_TOWER, _PROJECTION = "backbone.visual.proj", "decoder.projection"
+_COPIES = ("decoder.norm.weight", "decoder.norm.bias", "decoder.projection")
 
 
 @META_ARCH_REGISTRY.register()
@@ -63,9 +64,10 @@ class MGCA(OpenVocabSegmentor):
         self.decoder = GatedDecoder(width, channels)
         self.grounding, self.criterion, self.units = TextGrounding(), criterion, units
         self.similarity = Stage(cosine_maps)
-        self.register_load_state_dict_pre_hook(_note_whether_they_come)
-        self.register_load_state_dict_post_hook(_begin_as_clip)
         self.begin_as_clip()
+        copy_after_loading(
+            self, source="backbone.visual.proj", copies=_COPIES, copy=type(self).begin_as_clip
+        )
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -136,20 +138,3 @@ class MGCA(OpenVocabSegmentor):
         return {
             name: self.grounding(torch.cat(outputs[name])).sigmoid() for name in ("pixels", "units")
         }
-
-
-def _note_whether_they_come(model: Any, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """Before a state is loaded: whether it brings the tower without the decoder."""
-    alone = prefix + _TOWER in state and prefix + _PROJECTION not in state
-    model.begins_anew = prefix if alone else None
-
-
-def _begin_as_clip(model: Any, incompatible: Any) -> None:
-    """Behind a state that brought the tower without the decoder."""
-    prefix, model.begins_anew = model.begins_anew, None
-    if prefix is None:
-        return
-    model.begin_as_clip()
-    copied = {f"{prefix}decoder.{name}" for name in ("norm.weight", "norm.bias", "projection")}
-    for name in copied & set(incompatible.missing_keys):
-        incompatible.missing_keys.remove(name)

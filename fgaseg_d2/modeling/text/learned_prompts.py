@@ -6,12 +6,13 @@ weights without learned tokens, loaded in whatever way, set them anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..layers.copied_weights import copy_after_loading
 from .prompts import reads_at_the_end_of_text, states_before_blocks
 
 NAME = "block_tokens"
@@ -51,8 +52,7 @@ def add_block_tokens(encoder: Any) -> None:
         ValueError: as `hand_made_tokens`.
     """
     encoder.block_tokens = nn.Parameter(_initial(encoder))
-    encoder.register_load_state_dict_pre_hook(_note_whether_they_come)
-    encoder.register_load_state_dict_post_hook(_begin_anew)
+    copy_after_loading(encoder, source="clip.", copies=(NAME,), copy=_begin_anew)
 
 
 def _initial(encoder: Any) -> Tensor:
@@ -61,20 +61,5 @@ def _initial(encoder: Any) -> Tensor:
     return states_before_blocks(encoder.clip, tokens.to(device), COUNT)
 
 
-def _note_whether_they_come(
-    encoder: Any, state: Mapping[str, Tensor], prefix: str, *_: Any
-) -> None:
-    """Before a state is loaded: whether it brings the tower without learned tokens."""
-    tower = any(name.startswith(f"{prefix}clip.") for name in state)
-    encoder.begins_anew = f"{prefix}{NAME}" if tower and prefix + NAME not in state else ""
-
-
-def _begin_anew(encoder: Any, incompatible: Any) -> None:
-    """Behind a state that brought the tower without learned tokens."""
-    name, encoder.begins_anew = encoder.begins_anew, ""
-    if not name:
-        return
-    with torch.no_grad():
-        encoder.block_tokens.copy_(_initial(encoder))
-    if name in incompatible.missing_keys:
-        incompatible.missing_keys.remove(name)
+def _begin_anew(encoder: Any) -> None:
+    encoder.block_tokens.copy_(_initial(encoder))
