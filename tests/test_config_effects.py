@@ -49,6 +49,7 @@ SILENT = [
     ("MODEL.CLIP.PROMPT_LENGTH", 4, "PROMPT_DEPTH is 0", ("MODEL.CLIP.PROMPT_DEPTH", 2)),
     ("SOLVER.AMP.DTYPE", "bfloat16", "SOLVER.AMP.ENABLED is False", ("SOLVER.AMP.ENABLED", True)),
     ("SOLVER.MOMENTUM", 0.5, "SOLVER.OPTIMIZER is 'ADAMW'", ("SOLVER.OPTIMIZER", "SGD")),
+    ("SOLVER.ADAMW_EPS", 1e-6, None, ("SOLVER.OPTIMIZER", "SGD")),
     (
         *("SOLVER.STEPS", (2,), "LR_SCHEDULER_NAME is 'WarmupCosineLR'"),
         ("SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"),
@@ -58,6 +59,10 @@ SILENT = [
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 1.0, None, ("SOLVER.CLIP_GRADIENTS.ENABLED", False)),
     ("INPUT.CROP.SIZE", [32, 32], None, ("INPUT.CROP.ENABLED", False)),
     ("INPUT.MAX_SIZE_TEST", 500, None, ("INPUT.MIN_SIZE_TEST", 0)),
+    *(
+        (f"TEST.PROPOSALS.{key}", value, "TEST.SEGMENT_VOTE is False", ("TEST.SEGMENT_VOTE", True))
+        for key, value in (("SUPERPIXELS", 50), ("KIND", "given"))
+    ),
 ]
 
 
@@ -99,6 +104,10 @@ def test_a_key_without_effect_is_told(key, value, reason, switch):
     assert found[0].endswith(reason)
     if switch is not None:
         assert switched == []
+
+
+def test_use_looks_for_segments_by_itself():
+    assert warnings_of(lambda: load_config("use_tiny", ["TEST.PROPOSALS.SUPERPIXELS", 50])) == []
 
 
 def test_keys_of_a_file_of_ones_own_are_told_and_bundled_ones_are_not(tmp_path):

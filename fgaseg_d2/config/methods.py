@@ -11,6 +11,11 @@ from detectron2.config import CfgNode
 from .rules import Rule
 from .values import RULES, value_of
 
+# Without CACHE: whoever wants nothing kept has that.
+_PROPOSALS = tuple(
+    key for key in RULES if key.startswith("TEST.PROPOSALS.") and not key.endswith(".CACHE")
+)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -53,6 +58,7 @@ class MethodConfig:
         published: values of keys behind the method's published figures, which results of others
             are compared with.
         protocol: keys that belong to the description of a protocol, by what they are called there.
+        finds_segments: it looks for segments whatever TEST.SEGMENT_VOTE says.
     """
 
     architecture: str
@@ -66,6 +72,7 @@ class MethodConfig:
     grouping: tuple[str, ...] = ()
     published: Mapping[str, Any] = field(default_factory=dict)
     protocol: Mapping[str, str] = field(default_factory=dict)
+    finds_segments: bool = False
 
 
 METHODS: dict[str, MethodConfig] = {}
@@ -90,6 +97,8 @@ def parts_of_methods(cfg: CfgNode) -> Iterator[Part]:
     if name not in METHODS:
         return
     yield from METHODS[name].parts
+    if not METHODS[name].finds_segments:
+        yield Part("TEST.SEGMENT_VOTE", _PROPOSALS)
     for other, method in METHODS.items():
         if method.node and other != name:
             yield Part("MODEL.META_ARCHITECTURE", (f"{method.node}.",), lambda chosen: False)

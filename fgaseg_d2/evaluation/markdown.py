@@ -17,6 +17,7 @@ _FIGURES = {
     "harmonic_mIoU": "harmonic mean",
     "mBoundaryIoU": "boundary IoU",
     "fragments": "fragments (ratio)",
+    "covered": "covered by segments",
     "fwIoU": "fwIoU",
     "mACC": "mACC",
     "pACC": "pACC",

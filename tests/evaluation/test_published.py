@@ -23,6 +23,17 @@ def test_a_zero_shot_split_stands_beside_what_others_have_reached():
     assert len(rows) == 3 + len(ZERO_SHOT["voc_15_5"])
 
 
+def test_the_table_says_what_segments_cover_where_there_are_some():
+    shares = [{"covered": 87.654}, {}]
+    table = results_page(
+        [Evaluation(name, {"mIoU": 1.0} | more, 5, 5, {}) for name, more in zip("ab", shares)]
+    )
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert rows[0] == "| test set | pictures | mIoU | covered by segments |"
+    assert rows[2:] == ["| a | 5 | 1.00 | 87.65 |", "| b | 5 | 1.00 |  |"]
+    assert "covered" not in page()
+
+
 @pytest.mark.parametrize("run", [{}, {"unseen": "cat,dog"}, {"unseen": "metadata"}])
 def test_other_classes_have_no_such_section(run):
     assert "Zero-shot split" not in page(**run)

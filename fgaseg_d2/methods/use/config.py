@@ -107,5 +107,6 @@ register_method(
             Part("MODEL.USE.LOSS", ("MODEL.USE.TEMPERATURE",), lambda loss: loss == "contrastive"),
         ),
         training_only=(*("MODEL.USE.TEMPERATURE", "MODEL.USE.MAX_SEGMENTS"),),
+        finds_segments=True,
     )
 )
