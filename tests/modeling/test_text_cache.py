@@ -10,6 +10,7 @@ import torch
 from fgaseg_d2.checkpoint.kept_tensors import fingerprint
 from fgaseg_d2.modeling.text.cache import TextCache
 from fgaseg_d2.modeling.text.prompts import encode_prompts
+from fgaseg_d2.modeling.text.single_texts import SingleTexts
 from tests.conftest import ROOT, build_small
 
 WORDS = tuple((f"word {number}",) for number in range(40))
@@ -154,3 +155,23 @@ def test_towers_that_see_behind_the_end_get_all_tokens(change):
     with torch.no_grad():
         expected = clip.encode_text(tokens, normalize=True)
         assert torch.equal(encode_prompts(clip, tokens, 10), expected)
+
+
+def test_single_texts_are_encoded_once_until_the_weights_change():
+    model, texts = build_small("MODEL.CLIP.FINETUNE", "frozen").text_encoder, SingleTexts(2)
+    asked = []
+    model.register_forward_pre_hook(lambda _, inputs: asked.append([e for (e,) in inputs[0]]))
+    first = texts(model, ["cat", "dog", "cat"])
+    torch.testing.assert_close(first, embed(model, (("cat",), ("dog",), ("cat",))))
+    asked.clear()
+    assert torch.equal(texts(model, ["dog", "cat"]), first[[1, 0]])
+    texts(model, ["cat", "sky"])
+    texts(model, ["cat", "dog"])
+    assert asked == [["sky"], ["dog"]], "two are kept, those used last"
+    with torch.no_grad():
+        model.clip.text_projection.add_(torch.randn_like(model.clip.text_projection))
+    assert not torch.allclose(texts(model, ["cat"]), first[:1])
+    assert asked[2:] == [["cat"]]
+    with torch.autocast("cpu", torch.bfloat16):
+        texts(model, ["cat"])
+    assert asked[3:] == [["cat"]]

@@ -23,8 +23,10 @@ class TextCache(KeptTensors):
     def get(self, key: str) -> Tensor | None:
         """The embeddings stored under `key` (a hexadecimal digest), or None."""
         found = self.get_all(key)
-        if found is None or _NAME in found:
-            return None if found is None else found[_NAME]
+        if found is None:
+            return None
+        if _NAME in found:
+            return found[_NAME]
         self._tell_damaged(key, KeyError(_NAME))
         return None
 

@@ -5,7 +5,6 @@ Letters: E entries of the vocabulary, C joint embedding, L context length.
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -25,7 +24,13 @@ from ..towers.tokenizers import build_tokenizer
 from .cache import TextCache
 from .learned_prompts import add_block_tokens
 from .name_tokens import warnings_about
-from .prompts import blocks_of, describe_tower, encode_prompts, reads_at_the_end_of_text
+from .prompts import (
+    blocks_of,
+    describe_tower,
+    encode_prompts,
+    reads_at_the_end_of_text,
+    text_part,
+)
 from .recent_embeddings import RecentEmbeddings
 from .templates import resolve_templates
 
@@ -85,9 +90,8 @@ class CLIPTextEncoder(nn.Module):
         for part in ("visual", "logit_scale", "logit_bias", "text_decoder"):
             if hasattr(clip, part):
                 delattr(clip, part)
-        # Towers with a class of their own (CustomTextCLIP) keep the text part in `text`.
         self.clip = clip
-        text: Any = getattr(clip, "text", clip)
+        text = text_part(clip)
         own = isinstance(getattr(text, "transformer", None), Transformer)
         if not own and not isinstance(text, HFTextEncoder):
             raise ValueError(

@@ -41,13 +41,13 @@ def encode_prompts(
     parts = []
     for batch in order.split(batch_size):
         longest = int(lengths[batch[-1]])
-        parts.append(_encode_cut(_text_part(clip), tokens[batch, :longest], block_tokens))
+        parts.append(_encode_cut(text_part(clip), tokens[batch, :longest], block_tokens))
     return torch.cat(parts)[order.argsort()]
 
 
 def describe_tower(clip: Any) -> str:
     """What a text tower computes, its weights apart: towers of one description are one function."""
-    text = _text_part(clip)
+    text = text_part(clip)
     if isinstance(text, HFTextEncoder):
         return f"{text} {text.config}"
     heads = [block.attn.num_heads for block in text.transformer.resblocks]
@@ -56,7 +56,7 @@ def describe_tower(clip: Any) -> str:
 
 def blocks_of(clip: Any) -> nn.ModuleList:
     """The transformer blocks of a text tower."""
-    text = _text_part(clip)
+    text = text_part(clip)
     if not isinstance(text, HFTextEncoder):
         return text.transformer.resblocks
     encoder = getattr(text.transformer, "encoder", text.transformer)
@@ -77,7 +77,7 @@ def states_before_blocks(clip: Any, tokens: Tensor, count: int) -> Tensor:
     Returns:
         blocks x n x width.
     """
-    text = _text_part(clip)
+    text = text_part(clip)
     x, mask = _embed(text, tokens[None, : 1 + count])
     states = []
     for block in text.transformer.resblocks:
@@ -88,7 +88,7 @@ def states_before_blocks(clip: Any, tokens: Tensor, count: int) -> Tensor:
 
 def reads_at_the_end_of_text(clip: Any) -> bool:
     """Whether a tower is causal and reads its result at the end-of-text token."""
-    text = _text_part(clip)
+    text = text_part(clip)
     pooling = getattr(text, "pool_type", None) or getattr(text, "text_pool_type", None)
     # open_clip's mask is the causal one, where there is any; CoCa puts a CLS token behind the text.
     mask, behind = getattr(text, "attn_mask", None), getattr(text, "cls_emb", None)
@@ -96,8 +96,9 @@ def reads_at_the_end_of_text(clip: Any) -> bool:
     return pooling == "argmax" and causal
 
 
-def _text_part(clip: Any) -> Any:
-    """Towers with a class of their own (CustomTextCLIP) keep the text part in `text`."""
+def text_part(clip: Any) -> Any:
+    """The text tower of an open_clip model, which may be that model itself."""
+    # Models with a class of their own for it (CustomTextCLIP) keep it in `text`.
     return getattr(clip, "text", clip)
 
 

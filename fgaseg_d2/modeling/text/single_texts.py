@@ -17,6 +17,8 @@ class SingleTexts:
     """
 
     def __init__(self, size: int = 2**16) -> None:
+        self._size = size
+        self._state: tuple | None = None
         self._kept = RecentEmbeddings(size)
 
     def __call__(self, encoder: CLIPTextEncoder, texts: Sequence[str]) -> Tensor:
@@ -30,17 +32,15 @@ class SingleTexts:
             B x C, unit norm, without gradients.
         """
         state = encoder.state()
-        found: dict[str, Tensor] = {}
-        for text in dict.fromkeys(texts):
-            kept = None if state is None else self._kept.get((text, state))
-            if kept is not None:
-                found[text] = kept
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if state is None or state != self._state:
+            self._state, self._kept = state, RecentEmbeddings(self._size)
+        kept = {text: self._kept.get(text) for text in dict.fromkeys(texts)}
+        found = {text: embedding for text, embedding in kept.items() if embedding is not None}
+        missing = [text for text in kept if text not in found]
         if missing:
             with torch.no_grad():
                 new = encoder(tuple((text,) for text in missing))
             for text, embedding in zip(missing, new, strict=True):
                 found[text] = embedding
-                if state is not None:
-                    self._kept.put((text, state), embedding)
+                self._kept.put(text, embedding)
         return torch.stack([found[text] for text in texts])
