@@ -251,39 +251,63 @@ def test_use_paints_its_segments_probabilities():
     torch.testing.assert_close(segments["segment_scores"][1], classes(probabilities[1]))
 
 
-def small_sam(folder, version):
-    """SAM or SAM 2 with random weights, as transformers saves them."""
+def small_sam(transformers):
+    """SAM with random weights, and what prepares its pictures."""
+    config = transformers.SamConfig(
+        vision_config={
+            **{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
+            **{"image_size": 64, "patch_size": 16, "output_channels": 16, "mlp_dim": 32},
+            **{"global_attn_indexes": [0], "window_size": 2, "num_pos_feats": 8},
+        },
+        prompt_encoder_config={
+            **{"hidden_size": 16, "image_size": 64, "patch_size": 16},
+            "image_embedding_size": 4,
+        },
+        mask_decoder_config={
+            **{"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2},
+            **{"iou_head_hidden_dim": 16, "num_hidden_layers": 1},
+        },
+    )
+    processor = transformers.SamImageProcessor(
+        size={"longest_edge": 64}, pad_size={"height": 64, "width": 64}
+    )
+    return transformers.SamModel(config), processor
+
+
+def small_sam2(transformers):
+    """The same of SAM 2."""
+    config = transformers.Sam2Config(
+        vision_config={
+            "backbone_config": {
+                **{"model_type": "sam2_hiera_det_model", "image_size": [64, 64]},
+                **{"hidden_size": 16, "num_attention_heads": 1, "blocks_per_stage": [1] * 4},
+                **{"embed_dim_per_stage": [16, 32, 64, 128], "global_attention_blocks": []},
+                **{"num_attention_heads_per_stage": [1] * 4, "window_size_per_stage": [4, 2, 2, 2]},
+                "window_positional_embedding_background_size": [2, 2],
+            },
+            **{"backbone_channel_list": [128, 64, 32, 16], "fpn_hidden_size": 32},
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": 64, "patch_size": 16},
+        mask_decoder_config={
+            **{"hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2},
+            **{"iou_head_hidden_dim": 16, "num_hidden_layers": 1},
+        },
+    )
+    processor = transformers.Sam2ImageProcessor(
+        size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16}
+    )
+    return transformers.Sam2Model(config), processor
+
+
+@pytest.mark.parametrize("small", [small_sam, small_sam2])
+def test_sams_automatic_masks_through_transformers(small, tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    if version == 1:
-        config = transformers.SamConfig(
-            vision_config={
-                **{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-                **{"image_size": 64, "patch_size": 16, "output_channels": 16, "mlp_dim": 32},
-                **{"global_attn_indexes": [0], "window_size": 2, "num_pos_feats": 8},
-            },
-            prompt_encoder_config={
-                **{"hidden_size": 16, "image_size": 64, "patch_size": 16},
-                "image_embedding_size": 4,
-            },
-            mask_decoder_config={
-                **{"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2},
-                **{"iou_head_hidden_dim": 16, "num_hidden_layers": 1},
-            },
-        )
-        transformers.SamModel(config).save_pretrained(folder)
-        size = {"longest_edge": 64}
-        transformers.SamImageProcessor(
-            size=size, pad_size={"height": 64, "width": 64}
-        ).save_pretrained(folder)
-        return str(folder)
-    return None
-
-
-def test_sams_automatic_masks_through_transformers(tmp_path):
-    name = small_sam(tmp_path, 1)
+    for part in small(transformers):
+        part.save_pretrained(tmp_path)
     model = build_small(
-        *("TEST.SEGMENT_VOTE", True, *kind("sam"), "TEST.PROPOSALS.SAM", name),
+        *("TEST.SEGMENT_VOTE", True, *kind("sam"), "TEST.PROPOSALS.SAM", str(tmp_path)),
         *("TEST.PROPOSALS.POINTS", 3, "TEST.PROPOSALS.IOU", 0.0, "TEST.PROPOSALS.STABILITY", 0.0),
     )
     masks = model.proposals({"image": torch.from_numpy(halves()).permute(2, 0, 1)})
