@@ -1,7 +1,6 @@
 """What towers do beyond their libraries: readings, prompts, what trains, what is refused."""
 
 import copy
-import math
 
 import pytest
 import torch
@@ -70,7 +69,6 @@ def test_a_reading_of_eva02_is_what_its_paper_says(name):
         tower = tower_class(visual)(visual, dense_reading=name).eval()
         actual = tower(images)[DENSE][0].flatten(1).T
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
-    assert math.isfinite(actual.sum())
 
 
 @pytest.mark.parametrize("family", VITS)
@@ -138,8 +136,9 @@ def test_what_trains_gets_a_gradient_and_nothing_else_moves(family, mode):
     if mode == "attention" and family not in PYRAMIDS:
         assert {name.rsplit(".", 2)[-2] for name in trained} == {"q_proj", "v_proj"}
         assert all(name.endswith(".weight") for name in trained)
-    if not trained:
-        assert mode == "frozen" or family in PYRAMIDS
+    nothing = mode == "frozen" or (mode == "attention" and family in PYRAMIDS)
+    assert (not trained) == nothing
+    if nothing:
         return
     optimizer = torch.optim.AdamW(trained.values(), lr=0.1, weight_decay=0.5)
     sum(maps.square().mean() for maps in tower(images).values()).backward()
@@ -151,6 +150,32 @@ def test_what_trains_gets_a_gradient_and_nothing_else_moves(family, mode):
         # Norms that train count what they see.
         moved -= {name for name in moved if "running_" in name or "num_batches" in name}
     assert moved == set(trained)
+
+
+@pytest.mark.parametrize("family", ["siglip", "pe_core"])
+def test_what_an_attention_pooling_asks_does_not_train(family):
+    """Its gradient is exactly 0 where a token is alone, and decay would shrink it all the same."""
+    tower, images = tower_of(family), random_images(family)
+    before = tower(images)
+    pool = trunk_of(tower.visual).attn_pool
+    asks = {"latent": pool.latent, "q.weight": pool.q.weight, "q.bias": pool.q.bias}
+    with torch.no_grad():
+        for parameter in asks.values():
+            parameter.add_(torch.randn_like(parameter))
+    for name, maps in tower(images).items():
+        torch.testing.assert_close(maps, before[name])
+    tower.train_only("scratch")
+    frozen = {name for name, p in pool.named_parameters() if not p.requires_grad}
+    assert frozen == set(asks)
+    sum(maps.square().mean() for maps in tower(images).values()).backward()
+    assert all(p.grad.any() for p in pool.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("family", "model"), [("swin", "SwinT"), ("fastvit", "FastVit")])
+def test_packed_attention_is_said_not_to_train(family, model, caplog):
+    tower_of(family).train_only("attention")
+    assert f"({model}" in caplog.text
+    assert "no attention whose queries and values have weights of their own" in caplog.text
 
 
 @pytest.mark.parametrize("family", ["eva02", "siglip2", "convnext", "resnet"])

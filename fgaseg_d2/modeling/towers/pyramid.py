@@ -170,7 +170,7 @@ class PyramidTower(ImageTower):
         return {DENSE: dense} | {name: shapes[stage] for name, stage in self.levels.items()}
 
     def train_only(self, mode: str) -> None:
-        """See `ImageTower`; "attention" trains nothing of a tower that has none.
+        """See `ImageTower`; "attention" trains nothing where q and v have no weights of their own.
 
         Raises:
             ValueError: an unknown mode, or "prompt".
@@ -187,9 +187,10 @@ class PyramidTower(ImageTower):
             train_blocks(attention, mode)
             if not attention:
                 logger.warning(
-                    "The image tower (%s) has no attention, so that nothing of it trains in the "
-                    "mode 'attention'; 'full' trains its stages",
-                    type(self.visual).__name__,
+                    "The image tower (%s) has no attention whose queries and values have weights "
+                    "of their own, so that nothing of it trains in the mode 'attention'; 'full' "
+                    "trains its stages",
+                    type(getattr(self, "trunk", self.visual)).__name__,
                 )
         self._freeze_without_effect()
 

@@ -9,7 +9,7 @@ Letters: B images, C joint embedding, W width of the tower, h w token grid, P to
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -132,6 +132,16 @@ class TimmViT(ViTTower):
     def run(self, block: Any, tokens: Tensor, rope: Tensor | None) -> Tensor:
         """See `ViTTower`."""
         return block(tokens) if rope is None else block(tokens, rope=rope)
+
+    def without_effect(self) -> Iterator[nn.Parameter]:
+        """See `ImageTower`; nor does the dense map depend on what an attention pooling asks."""
+        yield from super().without_effect()
+        pool = self.trunk.attn_pool
+        if pool is not None:
+            yield pool.latent
+            # The keys' weights share a tensor with the values'.
+            for part in (pool.q, pool.q_norm, pool.k_norm):
+                yield from part.parameters()
 
     def project(self, states: Tensor) -> Tensor:
         """See `ViTTower`."""
