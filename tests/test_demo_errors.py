@@ -167,7 +167,7 @@ def test_a_model_by_name_is_nothing_without_its_weights(main, tmp_path, monkeypa
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     write_picture(tmp_path / "a.png")
     code, _, errors = main(tmp_path / "a.png", "--model", "maskclip_vitb16", "--vocab", "cat,dog")
-    assert code == 2 and last_line(errors).startswith("error: expected to fetch the CLIP weights")
+    assert code == 2 and last_line(errors).startswith("error: expected to fetch the weights")
 
 
 def test_a_doubt_is_said_once_where_a_library_has_set_up_logging(monkeypatch, capfd):

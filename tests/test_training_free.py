@@ -135,7 +135,7 @@ def test_clip_that_cannot_be_fetched_is_one_line(tmp_path, monkeypatch, capsys):
         )
     assert code == 1
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert "expected to fetch the CLIP weights 'openai' of 'ViT-B-32-quickgelu'" in line
+    assert "expected to fetch the weights 'openai' of 'ViT-B-32-quickgelu'" in line
     assert "MODEL.CLIP.PRETRAINED to the path" in line
 
 

@@ -13,6 +13,7 @@ from fgaseg_d2.modeling.text.encoder import CLIPTextEncoder
 from fgaseg_d2.modeling.text.prompts import encode_prompts
 from fgaseg_d2.modeling.towers import build_tokenizer, load_clip, load_image_tower, tower_class
 from fgaseg_d2.modeling.towers.base import DENSE, GLOBAL
+from fgaseg_d2.modeling.towers.model_names import is_timms
 from fgaseg_d2.modeling.towers.pyramid import PyramidTower
 from fgaseg_d2.modeling.towers.split_attention import split_attention
 from fgaseg_d2.modeling.towers.timm_vit import trunk_of
@@ -236,6 +237,15 @@ def test_at_its_real_shape_a_tower_is_its_library(name):
         expected = F.normalize(library.encode_text(tokens), dim=-1)
         split_attention(text)
         close(encode_prompts(library, tokens, 2), expected)
+
+
+def test_a_file_is_no_name_of_timms():
+    """timm takes what stands behind a dot for the name of weights."""
+    assert is_timms("vit_small_patch14_reg4_dinov2.lvd142m") and is_timms("timm/convnext_base")
+    assert not is_timms("convnext_base")
+    assert not is_timms("convnext_base.json") and not is_timms("vit_small_patch16_dinov3.json")
+    with pytest.raises(FileNotFoundError, match="vit_small_patch16_dinov3.json, which is not a fi"):
+        load_image_tower("vit_small_patch16_dinov3.json", "")
 
 
 def test_towers_of_timm_alone_have_no_words():

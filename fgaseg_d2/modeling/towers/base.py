@@ -6,10 +6,15 @@ Letters: B images, C joint embedding, W width of a level, n prompt tokens, h w t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 from torch import Tensor, nn
+
+from .loading import load_image_tower, needed_pretrained
 
 DENSE, GLOBAL = "dense", "global"
 # The levels that guide a decoder to twice and to four times the dense map's resolution.
@@ -23,8 +28,32 @@ class ImageTower(Backbone):
     """Picture -> dense map in the joint space, levels on the way, global embedding on request.
 
     A Detectron2 backbone: `output_shape()` names the dense map and the levels with their channels
-    and strides, `size_divisibility` is the patch size in pixels.
+    and strides, `size_divisibility` is the patch size, or the largest stride, in pixels.
     """
+
+    # A model of another library, with that one's attributes.
+    visual: Any
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict[str, Any]:
+        """The arguments of the constructor that all towers share, from a configuration."""
+        clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
+        pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
+        return {"visual": load_image_tower(clip_cfg.NAME, pretrained)}
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, visual: Any) -> bool:
+        """Whether an image tower of a library can be one of this class."""
+
+    @classmethod
+    @abstractmethod
+    def checked(cls, visual: Any) -> nn.Module:
+        """`visual`, prepared for pictures of any size.
+
+        Raises:
+            ValueError: it is not what this class can be made of.
+        """
 
     @property
     @abstractmethod
@@ -138,6 +167,15 @@ def guidance_levels(blocks: Sequence[int]) -> dict[str, int] | None:
             f"expected `levels` to be two ascending block numbers, got {list(blocks)}."
         )
     return dict(zip(GUIDANCE, blocks, strict=True))
+
+
+def check_levels(levels: Mapping[str, int], count: int, parts: str) -> None:
+    """Raise a ValueError for levels of others than the `count` `parts` ("blocks") of a tower."""
+    if any(not 0 <= number < count for number in levels.values()):
+        raise ValueError(
+            f"expected `levels` to be {parts} from 0 to {count - 1} of this tower, got "
+            f"{dict(levels)}."
+        )
 
 
 def train_blocks(blocks: Iterable[nn.Module], mode: str) -> None:

@@ -49,15 +49,7 @@ def parts_of(block: Any) -> BlockParts | None:
     """The pieces of a block with split attention; None for a block of another build."""
     if not isinstance(getattr(block, "attn", None), SplitQKVAttention):
         return None
-    kinds = {
-        ResidualAttentionBlock: _of_open_clip,
-        CustomResidualAttentionBlock: _of_open_clip,
-        Block: _of_timm,
-        EvaBlock: _of_timm,
-        ResPostBlock: _of_timm_post_norm,
-        EvaBlockPostNorm: _of_timm_post_norm,
-    }
-    take_apart = kinds.get(type(block))
+    take_apart = TAKE_APART.get(type(block))
     return None if take_apart is None else take_apart(block)
 
 
@@ -111,3 +103,14 @@ def _of_timm_post_norm(block: Any) -> BlockParts:
 
 def _times(gamma: Tensor | None) -> Callable[[Tensor], Tensor]:
     return lambda x: x if gamma is None else x * gamma
+
+
+# The blocks whose attention is split, and how each comes apart.
+TAKE_APART: dict[type, Callable[[Any], BlockParts]] = {
+    ResidualAttentionBlock: _of_open_clip,
+    CustomResidualAttentionBlock: _of_open_clip,
+    Block: _of_timm,
+    EvaBlock: _of_timm,
+    ResPostBlock: _of_timm_post_norm,
+    EvaBlockPostNorm: _of_timm_post_norm,
+}

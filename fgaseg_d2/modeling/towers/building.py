@@ -7,8 +7,6 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import VisionTransformer
 
 from ...config.key_names import keys_of
 from .base import ImageTower
@@ -17,7 +15,6 @@ from .clip_vit import CLIPViT
 from .loading import shared_clip
 from .timm_features import TimmFeatures
 from .timm_vit import TimmViT
-from .vit import ViTTower
 
 
 @BACKBONE_REGISTRY.register()
@@ -34,7 +31,7 @@ def build_image_tower(cfg: CfgNode, input_shape: ShapeSpec | None = None) -> Ima
     keys = {"name": "MODEL.CLIP.NAME", "pretrained": "MODEL.CLIP.PRETRAINED"}
     with shared_clip(), keys_of(**keys):
         # Loaded once: the class that it makes asks for the same again.
-        visual = ViTTower.from_config(cfg)["visual"]
+        visual = ImageTower.from_config(cfg)["visual"]
         return tower_class(visual)(cfg, input_shape)
 
 
@@ -44,11 +41,7 @@ def tower_class(visual: Any) -> type[ImageTower]:
     Raises:
         ValueError: none of them.
     """
-    if isinstance(visual, VisionTransformer):
-        return CLIPViT
-    if isinstance(visual, ModifiedResNet):
-        return CLIPResNet
-    for tower in (TimmViT, TimmFeatures):
+    for tower in (CLIPViT, CLIPResNet, TimmViT, TimmFeatures):
         if tower.takes(visual):
             return tower
     raise ValueError(

@@ -28,9 +28,14 @@ class CLIPResNet(PyramidTower):
     """
 
     @classmethod
+    def takes(cls, visual: Any) -> bool:
+        """See `ImageTower`."""
+        return isinstance(visual, ModifiedResNet)
+
+    @classmethod
     def checked(cls, visual: Any) -> nn.Module:
-        """See `PyramidTower`."""
-        if not isinstance(visual, ModifiedResNet):
+        """See `ImageTower`."""
+        if not cls.takes(visual):
             raise ValueError(
                 f"expected `visual` to be a ResNet of CLIP, got {type(visual).__name__}; choose a "
                 "RN* model, or the backbone build_image_tower for any."
@@ -60,7 +65,7 @@ class CLIPResNet(PyramidTower):
 
     @property
     def embed_dim(self) -> int:
-        """See `PyramidTower`."""
+        """See `ImageTower`."""
         return self.visual.attnpool.c_proj.out_features
 
     def features(self, images: Tensor, stages: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:

@@ -28,9 +28,14 @@ class CLIPViT(ViTTower):
     """
 
     @classmethod
+    def takes(cls, visual: Any) -> bool:
+        """See `ImageTower`."""
+        return isinstance(visual, VisionTransformer)
+
+    @classmethod
     def checked(cls, visual: Any) -> nn.Module:
-        """See `ViTTower`."""
-        if not isinstance(visual, VisionTransformer):
+        """See `ImageTower`."""
+        if not cls.takes(visual):
             raise ValueError(
                 "expected `visual` to be of a CLIP with open_clip's plain vision transformer, "
                 f"got an image tower of type {type(visual).__name__}; choose a ViT-* model, or "
@@ -70,7 +75,7 @@ class CLIPViT(ViTTower):
 
     @property
     def embed_dim(self) -> int:
-        """See `ViTTower`."""
+        """See `ImageTower`."""
         return self.visual.proj.shape[1]
 
     @property

@@ -31,7 +31,7 @@ _WITHOUT_TEXT_WEIGHTS = {"pretrained_hf", "pretrained_text"} & set(
 
 
 class PretrainedWeightsError(OSError):
-    """CLIP's pretrained weights could not be fetched or read."""
+    """Pretrained weights could not be fetched or read."""
 
 
 def load_clip(name: str, pretrained: str) -> nn.Module:
@@ -82,10 +82,10 @@ def _once(load: Callable[[str, str], nn.Module], name: str, pretrained: str) -> 
 
 @contextlib.contextmanager
 def shared_clip() -> Iterator[None]:
-    """While open, `load_clip` in this context returns one model to all who ask for the same.
+    """While open, each model is loaded once in this context, and is one for all who ask for it.
 
-    Two towers built from one configuration then are parts of one CLIP, and it is built once. Inside
-    another such context it is that one.
+    That holds for `load_clip` and `load_image_tower`: two towers built from one configuration then
+    are parts of one CLIP. Inside another such context it is that one.
     """
     if _shared.get() is not None:
         yield
@@ -189,9 +189,9 @@ def _fetching(name: str, tag: str) -> Iterator[None]:
     # Libraries pass on whatever their downloaders raise.
     except Exception as error:
         raise PretrainedWeightsError(
-            f"expected to fetch the CLIP weights '{tag}' of '{name}', but: {_reason(error)}. "
-            "Connect to the network, or set `pretrained` to the path of a downloaded CLIP "
-            'checkpoint, or to "" for random weights.'
+            f"expected to fetch the weights '{tag}' of '{name}', but: {_reason(error)}. "
+            "Connect to the network, or set `pretrained` to the path of a downloaded checkpoint, "
+            'or to "" for random weights.'
         ) from error
 
 
@@ -210,7 +210,7 @@ def _from_file(name: str, pretrained: str) -> nn.Module:
 @contextlib.contextmanager
 def _reading_weights(name: str, pretrained: str, path: str) -> Iterator[None]:
     try:
-        with reading(path, "CLIP weights"):
+        with reading(path, "weights"):
             yield
     except ReadError:
         raise
@@ -219,7 +219,7 @@ def _reading_weights(name: str, pretrained: str, path: str) -> Iterator[None]:
         if isinstance(error, UnreadableFileError) and path != pretrained:
             set_aside(path)
         raise PretrainedWeightsError(
-            f"expected CLIP weights of '{plain(name, 40)}' in {plain(pretrained, 80)}, but: "
+            f"expected weights of '{plain(name, 40)}' in {plain(pretrained, 80)}, but: "
             f"{_reason(error)}. Set `name` and `pretrained` to fit."
         ) from error
 

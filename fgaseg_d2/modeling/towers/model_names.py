@@ -63,6 +63,9 @@ def check_timm_tag(name: str, pretrained: str) -> None:
 
 def is_timms(name: str) -> bool:
     """Whether a name is of timm's and not of open_clip's."""
+    # timm drops whatever stands behind a dot.
+    if name.endswith(".json"):
+        return False
     return name not in open_clip.list_models() and is_timm_name(name)
 
 

@@ -20,12 +20,12 @@ from .base import (
     GLOBAL,
     GUIDANCE,
     ImageTower,
+    check_levels,
     check_training_mode,
     guidance_levels,
     train_blocks,
 )
 from .dense_reading import Grid, find_reading
-from .loading import load_image_tower, needed_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,6 @@ class PyramidTower(ImageTower):
         ValueError: levels beyond the stages.
     """
 
-    # A model of another library, with that one's attributes.
-    visual: Any
-
     @built_from_keys(
         name="MODEL.CLIP.NAME",
         visual="MODEL.CLIP.NAME",
@@ -71,38 +68,23 @@ class PyramidTower(ImageTower):
         shapes = self.stage_shapes
         if levels is None:
             levels = _guiding(shapes)
-        if any(not 0 <= stage < len(shapes) for stage in levels.values()):
-            raise ValueError(
-                f"expected `levels` to be stages from 0 to {len(shapes) - 1} of this tower, got "
-                f"{dict(levels)}."
-            )
+        check_levels(levels, len(shapes), "stages")
         self.levels = _by_stride(shapes) | dict(levels)
         self.recompute(gradient_checkpointing)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
-        pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
+        clip_cfg = cfg.MODEL.CLIP
         find_reading(clip_cfg.DENSE_READING)
         levels = guidance_levels(clip_cfg.GUIDANCE_BLOCKS)
         if levels is not None:
             # The later stage is the coarser one, which the decoder meets first.
             levels = dict(zip(GUIDANCE, reversed(levels.values()), strict=True))
-        return {
-            "visual": load_image_tower(clip_cfg.NAME, pretrained),
+        return super().from_config(cfg) | {
             "levels": levels,
             "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
         }
-
-    @classmethod
-    @abstractmethod
-    def checked(cls, visual: Any) -> nn.Module:
-        """`visual`, prepared for pictures of any size.
-
-        Raises:
-            ValueError: it is not what this class can be made of.
-        """
 
     @property
     @abstractmethod

@@ -10,19 +10,13 @@ from typing import Any
 
 import torch
 from open_clip.transformer import Attention as OpenCLIPAttention
-from open_clip.transformer import CustomResidualAttentionBlock, ResidualAttentionBlock
 from timm.layers import Attention, AttentionRope, apply_rot_embed_cat
-from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
-from timm.models.vision_transformer import Block, ResPostBlock
+from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
 from ..layers.attention import SplitQKVAttention, split_linear
 from ..layers.linear import Linear
-
-_BLOCKS = (
-    *(ResidualAttentionBlock, CustomResidualAttentionBlock),
-    *(Block, ResPostBlock, EvaBlock, EvaBlockPostNorm),
-)
+from .block_parts import TAKE_APART
 
 
 class SplitSelfAttention(SplitQKVAttention):
@@ -73,7 +67,7 @@ def split_attention(model: nn.Module) -> None:
 
     Blocks of another build, and those whose attention does more than ours, stay as they are.
     """
-    for block in (module for module in model.modules() if type(module) in _BLOCKS):
+    for block in (module for module in model.modules() if type(module) in TAKE_APART):
         convert = _CONVERTERS.get(type(block.attn))
         if convert is not None and (split := convert(block.attn)) is not None:
             block.attn = split

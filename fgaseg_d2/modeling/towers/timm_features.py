@@ -32,13 +32,13 @@ class TimmFeatures(PyramidTower):
 
     @classmethod
     def takes(cls, visual: Any) -> bool:
-        """Whether an image tower can be one of this class."""
+        """See `ImageTower`."""
         trunk = trunk_of(visual)
         return hasattr(trunk, "forward_intermediates") and hasattr(trunk, "feature_info")
 
     @classmethod
     def checked(cls, visual: Any) -> nn.Module:
-        """See `PyramidTower`."""
+        """See `ImageTower`."""
         if not cls.takes(visual):
             raise ValueError(
                 "expected `visual` with a model that timm takes features of, got "
@@ -75,7 +75,7 @@ class TimmFeatures(PyramidTower):
 
     @property
     def embed_dim(self) -> int:
-        """See `PyramidTower`."""
+        """See `ImageTower`."""
         return joint_channels(self.visual, self.trunk.num_features)
 
     def features(self, images: Tensor, stages: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:

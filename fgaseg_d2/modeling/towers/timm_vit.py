@@ -35,13 +35,13 @@ class TimmViT(ViTTower):
 
     @classmethod
     def takes(cls, visual: Any) -> bool:
-        """Whether an image tower can be one of this class."""
+        """See `ImageTower`."""
         # A subclass may embed otherwise.
         return type(trunk_of(visual)) in (VisionTransformer, Eva)
 
     @classmethod
     def checked(cls, visual: Any) -> nn.Module:
-        """See `ViTTower`."""
+        """See `ImageTower`."""
         if not cls.takes(visual):
             raise ValueError(
                 "expected `visual` with a VisionTransformer or Eva of timm, got "
@@ -82,7 +82,7 @@ class TimmViT(ViTTower):
 
     @property
     def embed_dim(self) -> int:
-        """See `ViTTower`."""
+        """See `ImageTower`."""
         return joint_channels(self.visual, self.trunk.embed_dim)
 
     @property

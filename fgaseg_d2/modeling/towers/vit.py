@@ -25,13 +25,13 @@ from .base import (
     GLOBAL,
     GUIDANCE,
     ImageTower,
+    check_levels,
     check_training_mode,
     guidance_levels,
     train_blocks,
 )
 from .block_parts import parts_of
 from .dense_reading import Places, find_reading
-from .loading import load_image_tower, needed_pretrained
 from .token_sequence import TokenSequence
 
 
@@ -52,9 +52,6 @@ class ViTTower(ImageTower):
     Raises:
         ValueError: levels or prompts beyond the blocks, or a reading of what cannot be taken apart.
     """
-
-    # A model of another library, with that one's attributes.
-    visual: Any
 
     @built_from_keys(
         name="MODEL.CLIP.NAME",
@@ -89,11 +86,7 @@ class ViTTower(ImageTower):
         if levels is None:
             thirds = (max(third * depth // 3 - 1, 0) for third in (1, 2))
             levels = dict(zip(GUIDANCE, thirds, strict=True))
-        if any(not 0 <= block < depth for block in levels.values()):
-            raise ValueError(
-                f"expected `levels` to be blocks from 0 to {depth - 1} of this tower, got "
-                f"{dict(levels)}."
-            )
+        check_levels(levels, depth, "blocks")
         self.levels = dict(levels)
         self.position_resize = position_resize
         self.gradient_checkpointing = gradient_checkpointing
@@ -107,10 +100,8 @@ class ViTTower(ImageTower):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        clip_cfg, weights = cfg.MODEL.CLIP, cfg.MODEL.WEIGHTS
-        pretrained = needed_pretrained(clip_cfg.PRETRAINED, weights, cfg.MODEL.WEIGHTS_PARTIAL)
-        return {
-            "visual": load_image_tower(clip_cfg.NAME, pretrained),
+        clip_cfg = cfg.MODEL.CLIP
+        return super().from_config(cfg) | {
             "dense_reading": clip_cfg.DENSE_READING,
             "levels": guidance_levels(clip_cfg.GUIDANCE_BLOCKS),
             "position_resize": clip_cfg.POSITION_RESIZE,
@@ -118,15 +109,6 @@ class ViTTower(ImageTower):
             "prompt_depth": clip_cfg.PROMPT_DEPTH,
             "gradient_checkpointing": clip_cfg.GRADIENT_CHECKPOINTING,
         }
-
-    @classmethod
-    @abstractmethod
-    def checked(cls, visual: Any) -> nn.Module:
-        """`visual`, prepared for pictures of any size.
-
-        Raises:
-            ValueError: it is not what this class can be made of.
-        """
 
     @property
     @abstractmethod
