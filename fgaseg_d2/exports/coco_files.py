@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ class _CocoWriter(Writer):
         for annotation in self.annotate(picture, number):
             self.annotations.append(json.dumps(annotation, ensure_ascii=False))
 
+    @abc.abstractmethod
     def annotate(self, picture: Picture, number: int) -> Any:
         """Entries of "annotations" of a picture with this number."""
-        raise NotImplementedError
 
     def categories(self) -> list[dict[str, Any]]:
         """The entries of "categories"."""
