@@ -58,6 +58,8 @@ SILENT = [
     ("SOLVER.WARMUP_FACTOR", 0.5, "SOLVER.WARMUP_ITERS is 0", ("SOLVER.WARMUP_ITERS", 3)),
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 1.0, None, ("SOLVER.CLIP_GRADIENTS.ENABLED", False)),
     ("INPUT.CROP.SIZE", [32, 32], None, ("INPUT.CROP.ENABLED", False)),
+    ("INPUT.CROP.AREA", [0.2, 0.5], "CROP.TYPE is 'absolute'", ("INPUT.CROP.TYPE", "resized")),
+    ("INPUT.MIN_SIZE_TRAIN", (40,), None, ("INPUT.CROP.TYPE", "resized")),
     ("INPUT.MAX_SIZE_TEST", 500, None, ("INPUT.MIN_SIZE_TEST", 0)),
     *(
         (f"TEST.PROPOSALS.{key}", value, "TEST.SEGMENT_VOTE is False", ("TEST.SEGMENT_VOTE", True))

@@ -42,6 +42,8 @@ WRONG = [
     ("INPUT.CROP.SIZE", [0.5, 0.5], "a height and a width in pixels"),
     ("INPUT.CROP.SIZE", [0, 384], "got .0, 384."),
     ("INPUT.CROP.SIZE", "384", "of type list"),
+    ("INPUT.CROP.AREA", [0, 1], "each a number above 0 and of at most 1"),
+    ("INPUT.CROP.AREA", [0.5, 0.25], "the least and the greatest share of a picture's area"),
     ("INPUT.CROP.TYPE", "square", "'absolute', 'absolute_range'"),
     ("INPUT.MIN_SIZE_TRAIN", (0,), "whole number from 1 to 65536, got .0"),
     ("INPUT.MIN_SIZE_TRAIN", (), "list that is not empty"),

@@ -61,9 +61,20 @@ def _crop_fits_its_type(cfg: CfgNode) -> str | None:
         return None
     form = {
         "absolute": "a height and a width in pixels, such as [384, 384]",
+        "resized": "a height and a width in pixels, such as [224, 224]",
         "absolute_range": "the least and the greatest side in pixels, such as [256, 384]",
     }.get(kind, "shares of height and width above 0 and of at most 1, such as [0.9, 0.9]")
     return f"expected INPUT.CROP.SIZE to be {form}, for INPUT.CROP.TYPE {kind!r}, got {shown(size)}"
+
+
+def _area_is_a_range(cfg: CfgNode) -> str | None:
+    area = cfg.INPUT.CROP.AREA
+    if area[0] <= area[1]:
+        return None
+    return (
+        "expected INPUT.CROP.AREA to be the least and the greatest share of a picture's area, such "
+        f"as [0.08, 1.0], got {shown(area)}"
+    )
 
 
 def _range_is_a_range(cfg: CfgNode) -> str | None:
@@ -135,6 +146,7 @@ def _views_have_a_size(cfg: CfgNode) -> str | None:
 # Each returns what does not fit, or None.
 _RELATIONS: tuple[Callable[[CfgNode], str | None], ...] = (
     _crop_fits_its_type,
+    _area_is_a_range,
     _range_is_a_range,
     _schedule_fits,
     _nesterov_has_momentum,

@@ -31,7 +31,14 @@ _PARTS = (
     Part("INPUT.MIN_SIZE_TEST", ("INPUT.MAX_SIZE_TEST",)),
     Part(
         "INPUT.CROP.ENABLED",
-        ("INPUT.CROP.TYPE", "INPUT.CROP.SIZE", "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA"),
+        tuple(f"INPUT.CROP.{key}" for key in ("TYPE", "SIZE", "AREA", "SINGLE_CATEGORY_MAX_AREA")),
+    ),
+    Part("INPUT.CROP.TYPE", ("INPUT.CROP.AREA",), _is("resized")),
+    Part(
+        "INPUT.CROP.TYPE",
+        ("INPUT.MIN_SIZE_TRAIN", "INPUT.MAX_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING"),
+        lambda kind: kind != "resized",
+        only_with="INPUT.CROP.ENABLED",
     ),
     Part(
         "MODEL.WEIGHTS",

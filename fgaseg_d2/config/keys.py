@@ -122,7 +122,10 @@ def _add_training(cfg: CN) -> None:
     cfg.INPUT.MAX_SIZE_TEST = 2560
     cfg.INPUT.CROP.ENABLED = True
     cfg.INPUT.CROP.TYPE = "absolute"
+    # "resized": a window of a share of the picture's area, drawn from AREA, is made SIZE; its width
+    # is 3/4 to 4/3 of its height, and MIN_SIZE_TRAIN is not asked.
     cfg.INPUT.CROP.SIZE = [384, 384]
+    cfg.INPUT.CROP.AREA = [0.08, 1.0]
     # A crop in which one class covers more than this share of the pixels is drawn again.
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
     cfg.INPUT.COLOR_AUG_SSD = False

@@ -26,17 +26,21 @@ class Part:
         keys: whole keys, or beginnings that end in a dot.
         on: whether a value of the switch lets them be read.
         unless: a flag that lets them be read in any case.
+        only_with: a flag without which they are read in any case.
     """
 
     switch: str
     keys: tuple[str, ...]
     on: Callable[[Any], bool] = bool
     unless: str = ""
+    only_with: str = ""
 
     def reads(self, cfg: CfgNode) -> bool:
         """Whether the keys are read."""
-        return self.on(value_of(cfg, self.switch)) or (
-            bool(self.unless) and bool(value_of(cfg, self.unless))
+        return (
+            self.on(value_of(cfg, self.switch))
+            or bool(self.unless and value_of(cfg, self.unless))
+            or bool(self.only_with and not value_of(cfg, self.only_with))
         )
 
 

@@ -17,7 +17,7 @@ DEPTH = whole(0, 2**8)
 POSITIVE, NOT_NEGATIVE = number(above=0), number(0)
 COUNT, COUNT_OR_NONE = whole(1), whole(0)
 _DTYPES = ("float16", "bfloat16")
-_CROPS = ("absolute", "absolute_range", "relative", "relative_range")
+_CROPS = ("absolute", "absolute_range", "relative", "relative_range", "resized")
 _DATASET = Rule("a name", lambda value: isinstance(value, str) and value != "")
 _DESCRIBED = Rule("{name: ..., ...}", lambda item: isinstance(item, Mapping))
 
@@ -84,6 +84,7 @@ _INPUT = {
     "CROP.ENABLED": FLAG,
     "CROP.TYPE": one_of(*_CROPS),
     "CROP.SIZE": either(PAIR, SHARES),
+    "CROP.AREA": SHARES,
     "CROP.SINGLE_CATEGORY_MAX_AREA": number(above=0, most=1),
 }
 _SOLVER = {

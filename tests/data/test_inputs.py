@@ -29,6 +29,7 @@ OTHER = {
     "CROP.ENABLED": (False,),
     "CROP.TYPE": ("relative",),
     "CROP.SIZE": ([8, 8],),
+    "CROP.AREA": ([0.2, 0.5],),
     "CROP.SINGLE_CATEGORY_MAX_AREA": (0.5,),
 }
 # What must change with a key.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
+from .cropping import ResizedCrop
 from .resizing import ResizeShortestEdge
 
 Step: TypeAlias = T.Augmentation | T.Transform
@@ -87,24 +88,13 @@ def train_augmentations(cfg: CfgNode, ignore_value: int | None = None) -> list[S
 
     Args:
         cfg: only INPUT is used. Crops of INPUT.CROP.TYPE "absolute" are padded to the crop size, so
-            that all samples have one size.
+            that all samples have one size. Those of "resized" are cut out of the picture as it is
+            and made the crop size.
         ignore_value: value of ignored and padded pixels of the label; None for pictures without
             one, of which no crop is drawn again.
     """
-    augmentations: list[Step] = [
-        ResizeShortestEdge(
-            cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
-        )
-    ]
     crop = cfg.INPUT.CROP
-    if crop.ENABLED and ignore_value is None:
-        augmentations.append(T.RandomCrop(crop.TYPE, crop.SIZE))
-    elif crop.ENABLED:
-        augmentations.append(
-            T.RandomCrop_CategoryAreaConstraint(
-                crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_value
-            )
-        )
+    augmentations = _resizing_and_crop(cfg, ignore_value)
     if cfg.INPUT.COLOR_AUG_SSD:
         # Imported here because it registers PointRend's models as well.
         from detectron2.projects.point_rend import ColorAugSSDTransform
@@ -124,3 +114,23 @@ def train_augmentations(cfg: CfgNode, ignore_value: int | None = None) -> list[S
             )
         )
     return augmentations
+
+
+def _resizing_and_crop(cfg: CfgNode, ignore_value: int | None) -> list[Step]:
+    crop = cfg.INPUT.CROP
+    if crop.ENABLED and crop.TYPE == "resized":
+        largest = crop.SINGLE_CATEGORY_MAX_AREA
+        return [ResizedCrop(crop.SIZE, crop.AREA, class_area=largest, ignore_value=ignore_value)]
+    resizing = ResizeShortestEdge(
+        cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+    )
+    if not crop.ENABLED:
+        return [resizing]
+    if ignore_value is None:
+        return [resizing, T.RandomCrop(crop.TYPE, crop.SIZE)]
+    return [
+        resizing,
+        T.RandomCrop_CategoryAreaConstraint(
+            crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_value
+        ),
+    ]
