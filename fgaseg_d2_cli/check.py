@@ -44,8 +44,8 @@ def _check(options: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "Read every picture and label of the datasets of a configuration; show each class's share of "
-    "the pixels and number of pictures, or what captions there are. What is wrong is named, and "
-    "the exit code is 1.",
+    "the pixels and number of pictures, or what captions or segments there are. What is wrong is "
+    "named, and the exit code is 1.",
     _add_arguments,
     _check,
 )

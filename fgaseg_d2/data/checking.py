@@ -10,7 +10,7 @@ import numpy as np
 
 from ..io.orientation import UPRIGHT
 from ..io.progress import with_progress
-from ..vocabulary.dataset_words import CAPTIONED
+from ..vocabulary.dataset_words import CAPTIONED, SEGMENTED
 from ..wording import shown
 from .dataset_files import read_dataset_picture
 from .labels import LabelSpec, read_tagged_label
@@ -18,6 +18,7 @@ from .mappers.pictures import opened_record
 from .occurrence import missing_classes
 from .pair_sizes import Found, check_pair
 from .records import check_captions, dataset_kind, dataset_records
+from .segment_checking import SegmentReport, check_segment_records
 
 _SHOWN = 20  # problems in a report
 
@@ -100,8 +101,8 @@ class CaptionReport:
         return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
 
 
-def check_dataset(name: str) -> Report | CaptionReport:
-    """Read every picture and label file of a registered dataset.
+def check_dataset(name: str) -> Report | CaptionReport | SegmentReport:
+    """Read every picture and label file, or every caption or segment, of a registered dataset.
 
     Args:
         name: in the DatasetCatalog.
@@ -110,8 +111,11 @@ def check_dataset(name: str) -> Report | CaptionReport:
         ValueError: not registered, without classes, or without records.
         FileNotFoundError: as the dataset's own loading function says.
     """
-    if dataset_kind(name) == CAPTIONED:
+    kind = dataset_kind(name)
+    if kind == CAPTIONED:
         return _check_captions(name)
+    if kind == SEGMENTED:
+        return check_segment_records(name)
     labels = LabelSpec.from_metadata(name)
     records = dataset_records(name)
     pixels, occurs = (np.zeros(len(labels.classes), np.int64) for _ in range(2))

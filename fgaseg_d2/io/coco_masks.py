@@ -9,6 +9,8 @@ import numpy as np
 
 from ..wording import shown
 
+_LONGEST = 60  # bits of a run; damaged text could go on for ever
+
 
 def encoded_mask(mask: np.ndarray) -> dict[str, Any]:
     """COCO's compressed run lengths, column by column, as JSON can hold them.
@@ -99,6 +101,8 @@ def _decompressed(text: bytes) -> list[int] | None:
             return None
         number |= (digit & 31) << shift
         shift += 5
+        if shift > _LONGEST:
+            return None
         if digit & 32:
             continue
         if digit & 16:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..wording import few, shown
 from .coco_masks import decoded_mask, mask_box
@@ -17,6 +17,26 @@ from .regular_files import home_path, require_file
 
 LEVELS = ("object", "part")
 _SHOWN = 3  # bad lines in a message
+_MOST_PIXELS = 178_956_970  # beyond it Pillow opens no picture, and a wrong number fills memory
+_HEAD = 2**12  # bytes that tell what a file is
+# What people give instead: how it begins, what it is, and what to do.
+_OTHER_KINDS = (
+    (rb"\x1f\x8b", "a gzip file", "unpack it (gunzip) and name what comes out"),
+    (rb"PK\x03\x04", "a ZIP file", "unpack it and name what comes out"),
+    (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+    (rb".{0,4095}\x00", "a binary file", "name a text file"),
+    (
+        rb"(\xef\xbb\xbf)?\s*\[",
+        "a JSON array",
+        "write each record of it in a line of its own (jq -c '.[]')",
+    ),
+    (
+        rb"\s*\{\s*\"(info|images|annotations|categories|licenses)\"",
+        "a COCO file",
+        "turn it into one with tools/make_segments.py --coco",
+    ),
+    (rb"\s*\{\s*\n", "JSON over several lines", "write each record in a line of its own (jq -c .)"),
+)
 _SLACK = 1.0  # pixels by which a box may differ, as some count its last pixel and some do not
 
 
@@ -30,7 +50,7 @@ def read_segment_file(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         FileNotFoundError: no such file.
         ValueError: a line that is no such record, or none at all.
     """
-    file = require_file(home_path(path), "a file of segments (JSON Lines)")
+    file = segment_file(path)
     records, problems = [], []
     for line, record, wrong in segment_lines(file):
         problems += [f"line {line}: {problem}" for problem in wrong]
@@ -46,6 +66,24 @@ def read_segment_file(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
+def segment_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a file of segments, whose beginning is looked at.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file of another kind, as a whole; the message says which.
+    """
+    file = require_file(home_path(path), "a file of segments (JSON Lines)")
+    with reading(file), file.open("rb") as stream:
+        start = stream.read(_HEAD)
+    for begins, what, advice in _OTHER_KINDS:
+        if re.match(begins, start, re.DOTALL):
+            raise ValueError(
+                f"{file}: expected JSON Lines, one record a picture, got {what}; {advice}"
+            )
+    return file
+
+
 def segment_lines(
     path: Path, masks: bool = False
 ) -> Iterator[tuple[int, dict[str, Any] | None, list[str]]]:
@@ -56,7 +94,8 @@ def segment_lines(
         masks: also decode every mask, and compare it with what is said of it.
 
     Yields:
-        The number of a line from 1, its record (None where it is none), and what is wrong with it.
+        The number of a line from 1, its record (None where it is no JSON object), and what is wrong
+        with it.
     """
     with reading(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -68,7 +107,7 @@ def segment_lines(
                 yield number, None, [f"expected a JSON object, got an error ({error})"]
                 continue
             problems = list(record_problems(record, masks))
-            yield number, None if problems else record, problems
+            yield number, record if isinstance(record, dict) else None, problems
 
 
 def record_problems(record: Any, masks: bool = False) -> Iterator[str]:
@@ -79,7 +118,7 @@ def record_problems(record: Any, masks: bool = False) -> Iterator[str]:
     name, size = record.get("file_name"), (record.get("height"), record.get("width"))
     if not isinstance(name, str) or not name.strip():
         yield f'expected "file_name" as a path, got {shown(name)}'
-    whole = all(type(side) is int and side > 0 for side in size)
+    whole = _is_size(size)
     if not whole:
         yield f'expected "height" and "width" in pixels, got {shown(size)}'
     segments = record.get("segments")
@@ -92,18 +131,21 @@ def record_problems(record: Any, masks: bool = False) -> Iterator[str]:
             yield f"{where}: expected a JSON object, got {shown(segment)}"
             continue
         yield from (f"{where}: {problem}" for problem in _said(segment))
-        if masks and whole:
+        if masks and whole and _has_runs(segment):
             yield from _drawn(segment, size, where)
+
+
+def _has_runs(segment: Mapping[str, Any]) -> bool:
+    rle = segment.get("rle")
+    return isinstance(rle, Mapping) and {"size", "counts"} <= rle.keys()
 
 
 def _said(segment: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with what a segment says beside its mask."""
-    rle = segment.get("rle")
-    if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
-        yield f'expected "rle" with "size" and "counts", got {shown(rle)}'
-    score = segment.get("score", 1.0)
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
-        yield f'expected "score" in 0..1, got {shown(score)}'
+    if not _has_runs(segment):
+        yield f'expected "rle" with "size" and "counts", got {shown(segment.get("rle"))}'
+    if not _is_share(segment.get("score", 1.0)):
+        yield f'expected "score" in 0..1, got {shown(segment["score"])}'
     if segment.get("level", LEVELS[0]) not in LEVELS:
         yield f'expected "level" {" or ".join(LEVELS)}, got {shown(segment["level"])}'
     texts = segment.get("texts", [])
@@ -114,12 +156,14 @@ def _said(segment: Mapping[str, Any]) -> Iterator[str]:
         words = text.get("t") if isinstance(text, Mapping) else text
         if not isinstance(words, str) or not words.strip():
             yield f'expected a text, or one as "t", got {shown(text)}'
+        elif isinstance(text, Mapping) and not _is_share(text.get("score", 1.0)):
+            yield f'expected "score" of a text in 0..1, got {shown(text["score"])}'
 
 
 def _drawn(segment: Mapping[str, Any], size: Any, where: str) -> Iterator[str]:
     """What is wrong with a mask, by itself and beside what is said of it."""
     try:
-        mask = decoded_mask(segment.get("rle"), size, where)
+        mask = decoded_mask(segment["rle"], size, where)
     except ValueError as error:
         yield str(error)
         return
@@ -129,9 +173,19 @@ def _drawn(segment: Mapping[str, Any], size: Any, where: str) -> Iterator[str]:
     if segment.get("area", area) != area:
         yield f'{where}: expected "area" {area} as its mask has, got {shown(segment["area"])}'
     found = segment.get("bbox", box)
-    try:
-        same = np.abs(np.array(found, float) - box).max() <= _SLACK
-    except (TypeError, ValueError):
-        same = False
-    if not same:
+    four = isinstance(found, list) and len(found) == 4 and all(map(_is_number, found))
+    if not four or not all(abs(a - b) <= _SLACK for a, b in zip(found, box, strict=True)):
         yield f'{where}: expected "bbox" {box} as its mask has, got {shown(found)}'
+
+
+def _is_size(size: tuple[Any, ...]) -> bool:
+    whole = all(type(side) is int and side > 0 for side in size)
+    return whole and math.prod(size) <= _MOST_PIXELS
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1

@@ -53,6 +53,7 @@ def register_segments(
         _SegmentLoader(name, path, folder),
         evaluator_type="segments",
         image_root=str(folder),
+        segment_file=str(path),
         **{OWN_KEY: {"kind": SEGMENTED}},
     )
 
