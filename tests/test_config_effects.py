@@ -60,6 +60,7 @@ SILENT = [
     ("INPUT.CROP.SIZE", [32, 32], None, ("INPUT.CROP.ENABLED", False)),
     ("INPUT.CROP.AREA", [0.2, 0.5], "CROP.TYPE is 'absolute'", ("INPUT.CROP.TYPE", "resized")),
     ("INPUT.MIN_SIZE_TRAIN", (40,), None, ("INPUT.CROP.TYPE", "resized")),
+    ("TEST.PAMR.DILATIONS", [8, 16], "PAMR.ITERATIONS is 0", ("TEST.PAMR.ITERATIONS", 10)),
     ("INPUT.MAX_SIZE_TEST", 500, None, ("INPUT.MIN_SIZE_TEST", 0)),
     *(
         (f"TEST.PROPOSALS.{key}", value, "TEST.SEGMENT_VOTE is False", ("TEST.SEGMENT_VOTE", True))

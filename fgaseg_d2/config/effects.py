@@ -108,6 +108,7 @@ _PARTS = (
             (("superpixels", "sam"), ("CACHE",)),
         )
     ),
+    Part("TEST.PAMR.ITERATIONS", ("TEST.PAMR.DILATIONS",)),
     Part("TEST.AUG.ENABLED", ("TEST.AUG.MIN_SIZES", "TEST.AUG.FLIP")),
     Part("TEST.PRECISE_BN.ENABLED", ("TEST.PRECISE_BN.NUM_ITER",)),
 )

@@ -165,6 +165,11 @@ def _add_inference(cfg: CN) -> None:
     cfg.TEST.MAX_VIEWS = 8
     cfg.TEST.IMS_PER_BATCH = 1  # pictures that the evaluation gives to the model together
     cfg.TEST.MAX_PICTURES = 0  # evaluate on the first ones of each test set, this many. 0: on all
+    # Let class scores follow the edges of the picture (PAMR): iterations, 0 for none, and distances
+    # of a pixel's neighbors. TCL: 10 with these; NACLIP: 10 with [8, 16].
+    cfg.TEST.PAMR = CN()
+    cfg.TEST.PAMR.ITERATIONS = 0
+    cfg.TEST.PAMR.DILATIONS = [1, 2, 4, 8, 12, 24]
     _add_segments(cfg)
     # Test-time augmentation (TEST.AUG.ENABLED, TEST.AUG.FLIP): with the size s here a picture is
     # looked at with s / INPUT.MIN_SIZE_TEST times the resolution.

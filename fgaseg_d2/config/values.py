@@ -136,6 +136,8 @@ _TEST = {
     "SLIDING_WINDOW.STRIDE": PAIR,
     "SLIDING_WINDOW.SHORT_SIDE": whole(0, 2**16),
     "SLIDING_WINDOW.LONG_SIDE": SIDE,
+    "PAMR.ITERATIONS": whole(0, 2**10),
+    "PAMR.DILATIONS": items(whole(1, 2**10), empty=False),
     "AUG.ENABLED": FLAG,
     "AUG.MIN_SIZES": items(SIDE, empty=False),
     "AUG.FLIP": FLAG,

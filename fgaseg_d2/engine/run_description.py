@@ -17,6 +17,7 @@ _PUBLISHED = {
     "TEST.SLIDING_WINDOW.SIZE": [384, 384],
     "TEST.SLIDING_WINDOW.STRIDE": [256, 256],
     "TEST.AUG.ENABLED": False,
+    "TEST.PAMR.ITERATIONS": 0,
     "INPUT.MIN_SIZE_TEST": 640,
     "INPUT.MAX_SIZE_TEST": 2560,
     "MODEL.WORDS.PROMPT_TEMPLATES": "single",
@@ -92,6 +93,9 @@ def describe_protocol(cfg: CfgNode, image_size: Sequence[int] | None = None) -> 
         looks,
         *(f"{name} {_by(_value(cfg, key))}" for name, key in chosen_method(cfg).protocol.items()),
     ]
+    if cfg.TEST.PAMR.ITERATIONS:
+        dilations = ", ".join(map(str, cfg.TEST.PAMR.DILATIONS))
+        parts.append(f"PAMR, {cfg.TEST.PAMR.ITERATIONS} iterations, dilations {dilations}")
     if cfg.TEST.AUG.ENABLED:
         mirrored = " and mirrored" if cfg.TEST.AUG.FLIP else ""
         parts.append(f"averaged over sizes {tuple(cfg.TEST.AUG.MIN_SIZES)}{mirrored}")

@@ -77,6 +77,21 @@ def words_of(item: Sample, default: Vocabulary | None) -> Vocabulary:
     return Vocabulary.coerce(words)
 
 
+def common_words(inputs: Sequence[Sample], default: Vocabulary | None) -> Vocabulary:
+    """The words of a training batch.
+
+    Raises:
+        ValueError: there are none, or several vocabularies.
+    """
+    vocabularies = {words_of(item, default) for item in inputs}
+    if len(vocabularies) > 1:
+        raise ValueError(
+            f"expected one vocabulary in a training batch, got {len(vocabularies)}; the "
+            "datasets of DATASETS.TRAIN need the same stuff_classes."
+        )
+    return vocabularies.pop()
+
+
 def alike(
     inputs: Sequence[Sample], default: Vocabulary | None, alone: bool
 ) -> Iterator[tuple[Vocabulary, float, list[int]]]:

@@ -20,15 +20,16 @@ from torch.nn import functional as F
 
 from ..vocabulary import Vocabulary
 from ..vocabulary.dataset_words import LABELLED
-from .inference.class_scores import ScoreFunction, reduce_entries
+from .inference.class_scores import ScoreFunction, reduce_entries, with_threshold
 from .inference.geometry import Size
 from .inference.label_maps import requested_output
 from .inference.protocols import PictureViews, ViewProtocol, make_protocol
+from .inference.refinement import PixelAdaptiveRefinement
 from .inference.segment_scores import SegmentScores, segment_output, voted
 from .precision import autocast
 from .proposals import Proposals, segments_of
 from .routes import Routes
-from .samples import Sample, alike, words_of
+from .samples import Sample, alike, common_words
 from .shared_arguments import shared_arguments
 from .stages import StageRecorder
 from .text.encoder import CLIPTextEncoder
@@ -52,6 +53,7 @@ class OpenVocabSegmentor(nn.Module):
         max_views: views that go through the model together in inference.
         score_function: logits T x h x w of one view -> probabilities.
         autocast_dtype: autocast in inference, None for none.
+        refinement: of class scores along the edges of the picture; None for scores as they are.
         proposals: gives segments, whose places then agree on the mean of their scores; None for
             scores as they are.
 
@@ -87,6 +89,7 @@ class OpenVocabSegmentor(nn.Module):
         max_views: int = 8,
         score_function: ScoreFunction = torch.sigmoid,
         autocast_dtype: torch.dtype | None = None,
+        refinement: PixelAdaptiveRefinement | None = None,
         proposals: Proposals | None = None,
     ) -> None:
         super().__init__()
@@ -105,7 +108,8 @@ class OpenVocabSegmentor(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std)[:, None, None], False)
         self.max_views, self.autocast_dtype = max_views, autocast_dtype
-        self.score_function, self.proposals = score_function, proposals
+        self.score_function, self.refinement = score_function, refinement
+        self.proposals = proposals
 
     @classmethod
     def shared_arguments(cls, cfg: CfgNode, scores: str = "sigmoid") -> dict[str, Any]:
@@ -201,14 +205,17 @@ class OpenVocabSegmentor(nn.Module):
             for protocol, item in zip(protocols, inputs, strict=True)
         ]
         logits = self._in_passes(torch.cat(views), words)
-        for protocol, parts in zip(protocols, views, strict=True):
+        for protocol, parts, item in zip(protocols, views, inputs, strict=True):
             aligned = (protocol.align(view) for view in islice(logits, len(parts)))
-            yield reduce_entries(
-                protocol.merge(self.score_function(view) for view in aligned),
-                words.entry_classes,
-                len(words.class_names),
-                words.background_threshold,
-            )
+            merged = protocol.merge(self.score_function(view) for view in aligned)
+            yield self.class_scores(merged, item, words)
+
+    def class_scores(self, scores: Tensor, item: Sample, words: Vocabulary) -> Tensor:
+        """Scores of a picture's entries, T x h x w -> of its classes, refined, K x h x w."""
+        scores = reduce_entries(scores, words.entry_classes, len(words.class_names))
+        if self.refinement is not None:
+            scores = self.refinement(scores, item["image"].to(self.device))
+        return with_threshold(scores, words.background_threshold)
 
     def picture_scores(
         self, inputs: Sequence[Sample], words: Vocabulary, scale: float = 1.0
@@ -239,18 +246,8 @@ class OpenVocabSegmentor(nn.Module):
         return F.interpolate(images.tensor, self.image_size, mode="bilinear")
 
     def training_words(self, inputs: Sequence[Sample]) -> Vocabulary:
-        """The words of a training batch.
-
-        Raises:
-            ValueError: there are none, or several vocabularies.
-        """
-        vocabularies = {words_of(item, self.train_vocabulary) for item in inputs}
-        if len(vocabularies) > 1:
-            raise ValueError(
-                f"expected one vocabulary in a training batch, got {len(vocabularies)}; the "
-                "datasets of DATASETS.TRAIN need the same stuff_classes."
-            )
-        return vocabularies.pop()
+        """The words of a training batch; see `common_words`."""
+        return common_words(inputs, self.train_vocabulary)
 
     def training_labels(self, inputs: Sequence[Sample], ignore_value: int) -> Tensor:
         """Labels of a batch, padded like the pictures with the ignore value: B x H x W, int64."""

@@ -8,6 +8,7 @@ from detectron2.modeling import build_backbone
 from ..config.checks import check_config
 from ..config.renamed_keys import setting
 from .inference.class_scores import SCORE_FUNCTIONS
+from .inference.refinement import PixelAdaptiveRefinement
 from .precision import amp_dtype
 from .proposals import proposals_from_config
 from .samples import configured_unseen, configured_words
@@ -44,5 +45,8 @@ def shared_arguments(cfg: CfgNode, scores: str = "sigmoid") -> dict[str, Any]:
         "max_views": cfg.TEST.MAX_VIEWS,
         "score_function": SCORE_FUNCTIONS[cfg.MODEL.SCORES or scores],
         "autocast_dtype": amp_dtype(cfg.TEST.AMP_DTYPE, "TEST.AMP_DTYPE"),
+        "refinement": PixelAdaptiveRefinement(pamr.ITERATIONS, tuple(pamr.DILATIONS))
+        if (pamr := cfg.TEST.PAMR).ITERATIONS
+        else None,
         "proposals": proposals_from_config(cfg) if cfg.TEST.SEGMENT_VOTE else None,
     }

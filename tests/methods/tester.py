@@ -5,6 +5,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from fgaseg_d2.modeling.inference.refinement import PixelAdaptiveRefinement
 from fgaseg_d2.modeling.samples import Sample
 from fgaseg_d2.modeling.segmentor import OpenVocabSegmentor
 from fgaseg_d2.modeling.stages import StageRecorder
@@ -127,6 +128,16 @@ class SegmentorTester(MethodTester):
             model([item])
         with pytest.raises(ValueError, match="'scores', 'labels' or 'canvas'"):
             model([item | {"vocabulary": "cat", "output": "polygons"}])
+
+    def test_scores_follow_the_picture_where_that_is_asked_for(self):
+        """They are those of before, each pixel with a mean of its neighbors' in their stead."""
+        model = self.build()
+        item = {"image": picture(30, 41), "vocabulary": WORDS, "output": "canvas"}
+        (plain,) = self.segment(model, item)
+        model.refinement = PixelAdaptiveRefinement(2, (1, 3))
+        (refined,) = self.segment(model, item)
+        assert refined.shape == (4, 30, 41)
+        torch.testing.assert_close(refined, model.refinement(plain, item["image"]))
 
     def test_half_precision_stays_close(self):
         model, item = self.build(), {"image": picture(64, 64), "vocabulary": WORDS}

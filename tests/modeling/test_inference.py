@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from fgaseg_d2.modeling.inference import label_maps
 from fgaseg_d2.modeling.inference.augmentation import AveragedViews
-from fgaseg_d2.modeling.inference.class_scores import reduce_entries
+from fgaseg_d2.modeling.inference.class_scores import reduce_entries, with_threshold
 from fgaseg_d2.modeling.inference.geometry import window_offsets
 from fgaseg_d2.modeling.inference.protocols import CanvasWindows, Slide, make_protocol
 from tests.conftest import build_small
@@ -53,7 +53,7 @@ def test_a_class_scores_as_its_best_entry():
 
 def test_background_wins_where_no_class_reaches_the_threshold():
     scores = torch.tensor([0.2, 0.6]).reshape(1, 1, 2)
-    reduced = reduce_entries(scores, (0,), classes=2, background_threshold=0.5)
+    reduced = with_threshold(reduce_entries(scores, (0,), classes=2), 0.5)
     assert reduced.argmax(0).tolist() == [[1, 0]]
     assert reduced[1].tolist() == [[0.5, 0.5]]
 

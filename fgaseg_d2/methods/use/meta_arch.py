@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...checkpoint.kept_tensors import KeptTensors
 from ...config.key_names import SHARED_KEYS, built_from_keys
-from ...modeling.inference.class_scores import reduce_entries
+from ...modeling.inference.class_scores import reduce_entries, with_threshold
 from ...modeling.inference.segment_scores import SegmentScores
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.precision import autocast
@@ -154,10 +154,8 @@ class USE(OpenVocabSegmentor):
                 segments = self._segment_scores(item, one, text)
             painted = segments.painted(self.score_function(dense))
             yield (
-                self._of_classes(painted, words),
-                replace(
-                    segments, scores=self._of_classes(segments.scores.T[:, None], words)[:, 0].T
-                ),
+                self.class_scores(painted, item, words),
+                replace(segments, scores=_of_classes(segments.scores, words)),
             )
 
     def _segment_scores(self, item: Sample, patches: Tensor, text: Tensor) -> SegmentScores:
@@ -168,13 +166,6 @@ class USE(OpenVocabSegmentor):
         with torch.autocast(self.device.type, enabled=False):
             logits = self.loss.scale * embeddings.float() @ text.float().T
         return SegmentScores(masks[kept], self.score_function(logits.T).T)
-
-    @staticmethod
-    def _of_classes(scores: Tensor, words: Vocabulary) -> Tensor:
-        """Scores of entries T x h x w -> of classes K x h x w."""
-        return reduce_entries(
-            scores, words.entry_classes, len(words.class_names), words.background_threshold
-        )
 
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
         """See `OpenVocabSegmentor`: the dense reading, each patch as if it were a segment."""
@@ -212,3 +203,9 @@ class USE(OpenVocabSegmentor):
     def _view(self, item: Sample, scale: float = 1.0) -> Tensor:
         """A picture as a whole, 1 x 3 x H x W, normalised, squashed as masks over it are."""
         return self._protocol_for(item, scale).views(self.normalize(item["image"]))
+
+
+def _of_classes(scores: Tensor, words: Vocabulary) -> Tensor:
+    """Scores of segments for entries, M x T -> for classes, M x K."""
+    reduced = reduce_entries(scores.T[:, None], words.entry_classes, len(words.class_names))
+    return with_threshold(reduced, words.background_threshold)[:, 0].T

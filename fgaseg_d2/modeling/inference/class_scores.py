@@ -16,17 +16,13 @@ def softmax_scores(logits: Tensor) -> Tensor:
 SCORE_FUNCTIONS: dict[str, ScoreFunction] = {"sigmoid": torch.sigmoid, "softmax": softmax_scores}
 
 
-def reduce_entries(
-    scores: Tensor, entry_classes: Sequence[int], classes: int, background_threshold: float = 0.0
-) -> Tensor:
+def reduce_entries(scores: Tensor, entry_classes: Sequence[int], classes: int) -> Tensor:
     """Give each class the best score of its entries (synonyms, background words).
 
     Args:
         scores: E x H x W, probabilities.
         entry_classes: the class, 0 ... classes - 1, of each of the E entries.
         classes: number of classes, "background" (the last one) included where there is one.
-        background_threshold: with a value above 0 the last class scores at least this, and so
-            wins where no class reaches it.
 
     Returns:
         classes x H x W.
@@ -36,6 +32,16 @@ def reduce_entries(
         # A background without words has no entry: its score is the threshold alone.
         reduced = scores.new_zeros(classes, *scores.shape[1:])
         scores = reduced.scatter_reduce(0, index, scores, "amax", include_self=True)
-    if background_threshold > 0:
-        scores = torch.cat((scores[:-1], scores[-1:].clamp(min=background_threshold)))
     return scores
+
+
+def with_threshold(scores: Tensor, background: float) -> Tensor:
+    """Let background win where no class reaches a threshold.
+
+    Args:
+        scores: classes x H x W.
+        background: with a value above 0 the last class scores at least this.
+    """
+    if background <= 0:
+        return scores
+    return torch.cat((scores[:-1], scores[-1:].clamp(min=background)))
