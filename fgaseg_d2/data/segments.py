@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..io.coco_masks import decoded_mask
+from ..io.segment_files import is_weight
 from ..wording import shown
 
 
@@ -48,6 +49,23 @@ def segment_texts(segment: Mapping[str, Any], where: str) -> list[str]:
     return [str(text) for text in found]
 
 
+def text_weights(segment: Mapping[str, Any], where: str) -> list[float]:
+    """How much oftener than others each text of a segment is drawn in training: its "weight", or 1.
+
+    Raises:
+        ValueError: one that is no number above 0.
+    """
+    texts = segment["texts"]
+    weights = [text.get("weight", 1) if isinstance(text, Mapping) else 1 for text in texts]
+    for weight in weights:
+        if not is_weight(weight):
+            raise ValueError(
+                f'{where}: expected "weight" of a text as a number above 0, got {shown(weight)}; '
+                "correct the segment"
+            )
+    return [float(weight) for weight in weights]
+
+
 def check_segments(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Check the texts of all segments of a dataset's records; masks are read with their pictures.
 
@@ -60,3 +78,4 @@ def check_segments(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> N
             if not isinstance(segment, Mapping):
                 raise ValueError(f"{where}: expected a dict, got {shown(segment)}")
             segment_texts(segment, where)
+            text_weights(segment, where)

@@ -140,6 +140,13 @@ def _has_runs(segment: Mapping[str, Any]) -> bool:
     return isinstance(rle, Mapping) and {"size", "counts"} <= rle.keys()
 
 
+def is_weight(value: object) -> bool:
+    """Whether a text may have it as its "weight": a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 < value < math.inf
+
+
 def _said(segment: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with what a segment says beside its mask."""
     if not _has_runs(segment):
@@ -158,6 +165,9 @@ def _said(segment: Mapping[str, Any]) -> Iterator[str]:
             yield f'expected a text, or one as "t", got {shown(text)}'
         elif isinstance(text, Mapping) and not _is_share(text.get("score", 1.0)):
             yield f'expected "score" of a text in 0..1, got {shown(text["score"])}'
+        weight = text.get("weight", 1) if isinstance(text, Mapping) else 1
+        if not is_weight(weight):
+            yield f'expected "weight" of a text above 0, got {shown(weight)}'
 
 
 def _drawn(segment: Mapping[str, Any], size: Any, where: str) -> Iterator[str]:

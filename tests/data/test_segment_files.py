@@ -71,6 +71,7 @@ BAD = [
     (record(segment(square(0, 0, 3), score=3)), '"score" in 0..1, got 3'),
     (record(segment(square(0, 0, 3), level="scene")), '"level" object or part'),
     (record(segment(square(0, 0, 3), " ")), 'a text, or one as "t"'),
+    (record(segment(square(0, 0, 3), texts=[{"t": "a", "weight": 0}])), '"weight" of a text above'),
 ]
 
 
@@ -126,6 +127,8 @@ def test_drawn_segments_divide_a_scene():
         if value >= len(STUFF_CLASSES):
             product = PRODUCTS[value - len(STUFF_CLASSES)]
             assert set(texts) == {product.pair.name, product.name, product.thing}
+            weights = {text["t"]: text.get("weight", 1) for text in one["texts"]}
+            assert weights.pop(product.thing) < 1 and set(weights.values()) == {1}
             # One thing, not all of its class.
             assert len(np.unique(scene.things[mask])) == 1
     assert total.max() == 1

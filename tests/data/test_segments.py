@@ -11,7 +11,7 @@ from fgaseg_d2.data import loaders
 from fgaseg_d2.data.mappers.segmented import SegmentMapper
 from fgaseg_d2.data.records import dataset_kind
 from fgaseg_d2.data.seeding import seeded
-from fgaseg_d2.data.segments import segment_mask, segment_texts
+from fgaseg_d2.data.segments import check_segments, segment_mask, segment_texts
 from fgaseg_d2.methods.use.samples import without_empty
 from tests import datasets
 from tests.conftest import build_small, config
@@ -114,6 +114,24 @@ def test_masks_move_with_the_picture(records):
         texts.add(tuple(sample["texts"]))
     rest = ("a corner", "a part of a block")
     assert flips == {False, True} and texts == {("a block", *rest), ("something", *rest)}
+
+
+def test_texts_are_drawn_by_their_weights(records):
+    texts = [{"t": "often", "weight": 3}, "sometimes", {"t": "seldom", "weight": 0.25}]
+    records[0]["segments"] = [records[0]["segments"][0] | {"texts": texts}] * 500
+    opts = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.ENABLED", False)
+    with datasets.registered(NAME, records, fgaseg_d2={"kind": "segmented"}), seeded(0):
+        drawn = SegmentMapper(cfg_for(*opts), NAME)(records[0])["texts"]
+    shares = [drawn.count(text) / 500 for text in ("often", "sometimes", "seldom")]
+    # Four standard deviations of 500 draws.
+    assert np.abs(np.array(shares) - np.array([12, 4, 1]) / 17).max() < 0.082
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), "2", None, True])
+def test_a_bad_weight_is_found_before_the_training(records, weight):
+    records[2]["segments"][1]["texts"] = [{"t": "a corner", "weight": weight}]
+    with pytest.raises(ValueError, match='record 2, segment 1: expected "weight"'):
+        check_segments(NAME, records)
 
 
 CROPS = ("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.SIZE", [24, 24])

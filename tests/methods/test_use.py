@@ -12,6 +12,7 @@ from fgaseg_d2.config import load_config
 from fgaseg_d2.config.values import value_of
 from fgaseg_d2.methods.use.head import USEHead
 from fgaseg_d2.methods.use.losses import SegmentTextLoss, text_keys
+from fgaseg_d2.methods.use.samples import inherited
 from fgaseg_d2.methods.use.towers import level_blocks
 from fgaseg_d2.modeling.layers.area_pooling import area_shares, mask_means
 from tests.conftest import ROOT, build_small, config
@@ -249,6 +250,46 @@ def test_only_so_many_segments_of_a_picture_are_trained_on():
     with EventStorage(0) as storage:
         model([item, item])
         assert storage.latest()["segments/trained_on"][0] == 6
+
+
+def test_a_piece_has_the_text_of_the_segment_that_covers_more_than_half_of_it():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 40, (8, 6)).repeat(3, 0).repeat(5, 1)
+    owners = rng.integers(-1, 3, (12, 10)).repeat(2, 0).repeat(3, 1)
+    pieces = torch.from_numpy(labels == np.arange(40)[:, None, None])
+    masks = torch.from_numpy(owners == np.arange(3)[:, None, None])
+    expected = {}
+    for piece in range(40):
+        below = owners[labels == piece].tolist()
+        for owner, text in enumerate(("cat", "sky", "red house")):
+            if 2 * below.count(owner) > len(below):
+                expected[piece] = text
+    assert 5 < len(expected) < 40
+    found, texts = inherited(pieces, masks, ["cat", "sky", "red house"])
+    assert texts == list(expected.values())
+    assert torch.equal(found, pieces[list(expected)])
+    # Masks of half the height and a third of the width say the same.
+    small, others = inherited(pieces, masks[:, ::2, ::3], ["cat", "sky", "red house"])
+    assert torch.equal(small, found) and others == texts
+    assert [len(part) for part in inherited(pieces, masks[:0], [])] == [0, 0]
+
+
+def test_training_takes_pieces_besides_the_segments():
+    pytest.importorskip("skimage")
+    opts = ("TEST.PROPOSALS.SUPERPIXELS", 20, "TEST.PROPOSALS.CACHE", 0)
+    masks = torch.zeros(2, 64, 64, dtype=torch.bool)
+    masks[0, :40], masks[1, 40:, :50] = True, True
+    image = picture(8, 8).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    item = {"image": image, "segments": masks, "texts": ["sky", "sea"]}
+    taken = []
+    for pieces in (0, 5, 500):
+        model = use(*opts, "MODEL.USE.PIECES", pieces).train()
+        with EventStorage(0) as storage:
+            model([item])["loss_segments"].backward()
+            taken.append(storage.latest()["segments/trained_on"][0] - 2)
+        assert model.sem_seg_head.embed.weight.grad.abs().sum() > 0
+    found = len(inherited(model.proposals(item), masks, ["sky", "sea"])[0])
+    assert taken == [0, 5, found] and 5 < found <= len(model.proposals(item))
 
 
 def test_training_never_sees_an_unseen_class_of_a_label_map():

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from ...vocabulary import Vocabulary
 from ...wording import shown
 from ..records import require_registered
-from ..segments import check_segments, segment_mask, segment_texts
+from ..segments import check_segments, segment_mask, segment_texts, text_weights
 from .inputs import PictureInput, Step, train_augmentations
 from .pictures import opened_record
 
@@ -57,7 +57,7 @@ class SegmentMapper:
             The record with ``image`` (3 x H x W uint8), ``height`` and ``width`` of the picture
             file in pixels, ``segments`` (M x H x W bool: masks, empty where the augmentation left
             nothing, which who trains on them counts) and ``texts`` (M texts, one of each
-            segment's).
+            segment's, drawn by their weights).
 
         Raises:
             FileNotFoundError: the picture is missing.
@@ -68,7 +68,7 @@ class SegmentMapper:
         for number, segment in enumerate(item["segments"]):
             where = f"dataset {shown(self.dataset_name)}: {picture.name}, segment {number}"
             masks.append(segment_mask(segment, picture.size, where))
-            texts.append(random.choice(segment_texts(segment, where)))
+            texts += random.choices(segment_texts(segment, where), text_weights(segment, where))
         # The first decides which crops are good, where the crop asks.
         tensor, *moved = self.prepare.with_labels(image, masks[0], *masks[1:])
         return item | {"image": tensor, "segments": torch.stack(moved).bool(), "texts": texts}

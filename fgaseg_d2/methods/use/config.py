@@ -38,6 +38,9 @@ def add_config(cfg: CN) -> None:
     use.LOSS = "contrastive"
     use.TEMPERATURE = 0.07  # of the first softmax; it trains
     use.MAX_SEGMENTS = 64  # of a picture, in training; others are left out at random
+    # Training takes, besides, so many of those that TEST.PROPOSALS finds in a picture, at random.
+    # Each has the text of the segment that covers more than half of it; others are left out.
+    use.PIECES = 0
     # Features of the frozen towers are kept between steps and runs, in iopath's cache folder
     # ($FVCORE_CACHE), in files of this many MiB together. For trainings that see the same pixels
     # again: no random crops, flips or colors. 0: not kept.
@@ -98,6 +101,7 @@ register_method(
             "LOSS": one_of("contrastive", "sigmoid"),
             "TEMPERATURE": number(0.01, 1),
             "MAX_SEGMENTS": whole(1),
+            "PIECES": COUNT_OR_NONE,
             "FEATURE_CACHE": COUNT_OR_NONE,
         },
         relations=(_frozen, _whole_pictures),
@@ -106,7 +110,7 @@ register_method(
             Part("MODEL.USE.LEVEL_MERGE", ("MODEL.USE.LEVELS",)),
             Part("MODEL.USE.LOSS", ("MODEL.USE.TEMPERATURE",), lambda loss: loss == "contrastive"),
         ),
-        training_only=(*("MODEL.USE.TEMPERATURE", "MODEL.USE.MAX_SEGMENTS"),),
+        training_only=("MODEL.USE.TEMPERATURE", "MODEL.USE.MAX_SEGMENTS", "MODEL.USE.PIECES"),
         finds_segments=True,
     )
 )

@@ -29,7 +29,7 @@ from ...vocabulary import Vocabulary
 from ...vocabulary.dataset_words import LABELLED, SEGMENTED
 from .head import USEHead
 from .losses import SegmentTextLoss, text_keys
-from .samples import drawn_segments, some_of, without_empty
+from .samples import drawn_segments, inherited, some_of, without_empty
 from .towers import Features, FrozenTowers, built_towers, tower_names
 
 
@@ -44,7 +44,8 @@ class USE(OpenVocabSegmentor):
         loss: embeddings of segments and texts -> a scalar.
         whole: the head takes global embeddings.
         max_segments: of a picture, in training.
-        proposals: gives the segments of a picture, in inference.
+        pieces: that training takes besides, of what `proposals` finds in a picture.
+        proposals: gives the segments of a picture, in inference, and the pieces.
         ignore_value: label of pixels without a class, of samples with label maps.
         shared: of `OpenVocabSegmentor`.
     """
@@ -68,6 +69,7 @@ class USE(OpenVocabSegmentor):
         whole: bool = True,
         proposals: Proposals,
         max_segments: int = 64,
+        pieces: int = 0,
         ignore_value: int = 255,
         **shared: Any,
     ) -> None:
@@ -77,7 +79,7 @@ class USE(OpenVocabSegmentor):
         for tower in other_towers:
             tower.train_only("frozen")
         self.towers, self.sem_seg_head, self.loss = towers, sem_seg_head, loss
-        self.whole, self.max_segments = whole, max_segments
+        self.whole, self.max_segments, self.pieces = whole, max_segments, pieces
         self.ignore_value = ignore_value
         self.cosines = Stage(cosine_maps)
         self._texts = SingleTexts()
@@ -114,6 +116,7 @@ class USE(OpenVocabSegmentor):
             "whole": use.GLOBAL,
             "proposals": proposals_from_config(cfg),
             "max_segments": use.MAX_SEGMENTS,
+            "pieces": use.PIECES,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
 
@@ -127,9 +130,13 @@ class USE(OpenVocabSegmentor):
             # Before some are chosen, so that empty ones take no other's place.
             masks, names = without_empty(drawn, names)
             empty += len(drawn) - len(masks)
-            masks, names = some_of(masks, names, self.max_segments)
-            embeddings.append(self.sem_seg_head.segments(patches, masks.to(self.device))[0])
-            texts += names
+            chosen = [some_of(masks, names, self.max_segments)]
+            if self.pieces:
+                found = inherited(self.proposals(item).to(masks.device), masks, names)
+                chosen.append(some_of(*found, self.pieces))
+            for masks, names in chosen:
+                embeddings.append(self.sem_seg_head.segments(patches, masks.to(self.device))[0])
+                texts += names
         segments = torch.cat(embeddings)
         if has_event_storage():
             get_event_storage().put_scalar("segments/empty", empty)

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...modeling.samples import Sample
 from ...vocabulary import Vocabulary
@@ -59,3 +60,24 @@ def some_of(masks: Tensor, texts: list[str], most: int) -> tuple[Tensor, list[st
         return masks, texts
     chosen = sorted(random.sample(range(len(masks)), most))
     return masks[chosen], [texts[index] for index in chosen]
+
+
+def inherited(pieces: Tensor, masks: Tensor, texts: list[str]) -> tuple[Tensor, list[str]]:
+    """Pieces of segments, each with the text of its segment.
+
+    Args:
+        pieces: P x H x W, bool.
+        masks: M x H x W, bool, of the segments; of another size they are resized, nearest.
+        texts: M, of the segments.
+
+    Returns:
+        Those of the pieces that a segment covers by more than half, with their texts.
+    """
+    if not len(masks):
+        return pieces[:0], []
+    if masks.shape[1:] != pieces.shape[1:]:
+        masks = F.interpolate(masks[None].float(), pieces.shape[1:], mode="nearest")[0].bool()
+    areas = pieces.flatten(1).float()
+    best, owners = (areas @ masks.flatten(1).float().T).max(1)
+    kept = (2 * best > areas.sum(1)).nonzero().squeeze(1)
+    return pieces[kept], [texts[owner] for owner in owners[kept].tolist()]
