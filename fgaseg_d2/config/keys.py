@@ -133,10 +133,12 @@ def _add_training(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     cfg.SOLVER.ADAMW_EPS = 1e-8  # AdamW's term beside the root of its second moment
     cfg.SOLVER.BASE_LR = 2e-4
-    # What belongs to these roles learns at BASE_LR times this: CLIP's towers, prompts, all else.
+    # What belongs to these roles learns at BASE_LR times this: CLIP's towers, prompts, a method's
+    # single numbers where they are a role of their own (MGCA's gates), all else.
     cfg.SOLVER.LR_MULTIPLIERS = CN()
     cfg.SOLVER.LR_MULTIPLIERS.CLIP = 0.01
     cfg.SOLVER.LR_MULTIPLIERS.PROMPTS = 1.0
+    cfg.SOLVER.LR_MULTIPLIERS.SCALARS = 1.0
     cfg.SOLVER.LR_MULTIPLIERS.HEAD = 1.0
     cfg.SOLVER.CLIP_MULTIPLIER = 0.01  # old name of LR_MULTIPLIERS.CLIP
     cfg.SOLVER.WEIGHT_DECAY = 1e-4

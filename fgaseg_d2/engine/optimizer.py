@@ -78,7 +78,9 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     factors = _factors(cfg, model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for module, name, parameter in _trained_parameters(model):
-        rate, decay = cfg.SOLVER.BASE_LR, _weight_decay(cfg, module, name)
+        # A single number (a temperature, a gate) has nothing of a matrix that is to stay small.
+        decay = _weight_decay(cfg, module, name) if parameter.ndim else 0.0
+        rate = cfg.SOLVER.BASE_LR
         rate *= factors.get(id(parameter), cfg.SOLVER.LR_MULTIPLIERS.HEAD)
         if name == "bias":
             rate *= cfg.SOLVER.BIAS_LR_FACTOR

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torchvision.utils import make_grid
 
 from fgaseg_d2 import OpenVocabPredictor
+from fgaseg_d2.engine.optimizer import parameter_groups
 from fgaseg_d2.modeling.samples import Sample
 from fgaseg_d2.storybook import draw_scene
 from fgaseg_d2.vocabulary import Vocabulary
-from tests.conftest import ROOT, build_small
+from tests.conftest import ROOT, build_small, config
 from tests.methods.tester import SegmentorTester, picture
 
 MGCA = ("MODEL.META_ARCHITECTURE", "MGCA", "MODEL.CLIP.DENSE_READING", "maskclip")
@@ -128,3 +130,38 @@ def test_the_small_model_of_the_package_segments_by_words():
     assert found.labels.shape == (128, 160) and len(set(found.labels.ravel().tolist())) > 1
     part = ROOT / "fgaseg_d2/weights/storybook_mgca.safetensors"
     assert part.stat().st_size < 4 * 2**20
+
+
+def test_pictures_of_a_mosaic_are_seen_at_once_and_matched_each_with_its_own_caption():
+    model, batch = open_gates(mgca("MODEL.MGCA.MOSAIC", 2)).train(), captioned()
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    losses = model.losses(batch)
+    (views,) = seen
+    alone = model.training_images(batch)
+    torch.testing.assert_close(views, make_grid(alone, nrow=2, padding=0)[None])
+    maps = model.embed(views)
+    quarters = [maps[0, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
+    texts = model.text_encoder.encode_sentences([item["caption"] for item in batch])
+    expected = model.criterion(torch.stack(quarters), texts, model.grounding, 0)
+    assert losses.keys() == expected.keys() and len(losses) == 5
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name])
+
+
+def test_pictures_that_fill_no_mosaic_are_told_apart_from_those_that_do():
+    with pytest.raises(ValueError, match=r"expected MODEL\.MGCA\.MOSAIC 2 squared .* got 3; set"):
+        mgca("MODEL.MGCA.MOSAIC", 2).train().losses(captioned(3))
+
+
+def test_gates_masks_and_temperature_learn_at_a_rate_of_their_own_and_do_not_decay():
+    model = mgca("MODEL.MGCA.MASK.SHARPNESS", 8.0, "MODEL.MGCA.MASK.OFFSET", -4.5)
+    assert float(model.grounding(torch.tensor(0.5))) == pytest.approx(8 * 0.5 - 4.5)
+    rates = ("SOLVER.BASE_LR", 0.1, "SOLVER.LR_MULTIPLIERS.SCALARS", 20.0)
+    cfg = config("configs/mgca/base.yaml", *rates)
+    groups = parameter_groups(cfg, model)
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    names = {name for name, p in model.named_parameters() if found.get(id(p)) == (2.0, 0.0)}
+    gates = {f"decoder.blocks.{b}.{c}.gate" for b in (0, 1) for c in ("first", "second")}
+    assert names == gates | {"grounding.sharpness", "grounding.offset", "criterion.log_scale"}
+    assert found[id(model.decoder.projection)] == (0.1, 0.05)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
+from ...modeling.layers.mosaic import check_mosaic, laid_out, taken_apart
 from ...modeling.losses.contrastive import contrastive_loss
 from ...modeling.samples import Sample, words_of
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -83,11 +84,7 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: both directions, over the pictures of all processes."""
-        if len(inputs) % self.mosaic**2:
-            raise ValueError(
-                f"expected MODEL.CLIP_PRETRAINING.MOSAIC {self.mosaic} squared to divide the "
-                f"pictures of a process, got {len(inputs)}; set SOLVER.IMS_PER_BATCH to fit"
-            )
+        check_mosaic(len(inputs), self.mosaic, "MODEL.CLIP_PRETRAINING.MOSAIC")
         pictures = self.embed_pictures([item["image"] for item in inputs], self.mosaic)
         texts = self._texts(inputs).float()
         return {"loss_contrastive": contrastive_loss(pictures, texts, self.scale, self.sharpness)}
@@ -141,19 +138,6 @@ class CLIPPretraining(OpenVocabSegmentor):
 
     def _prepare(self, image: Tensor) -> Tensor:
         return F.interpolate(self.normalize(image)[None], self.image_size, mode="bilinear")
-
-
-def laid_out(pictures: Tensor, side: int) -> Tensor:
-    """Lay pictures beside and below each other: B x C x h x w -> B/s^2 x C x s h x s w."""
-    pictures = pictures.unflatten(0, (-1, side, side)).permute((0, 3, 1, 4, 2, 5))
-    return pictures.flatten(4).flatten(2, 3)
-
-
-def taken_apart(mosaics: Tensor, side: int) -> Tensor:
-    """The inverse of `laid_out`: B/s^2 x C x s h x s w -> B x C x h x w."""
-    height, width = (length // side for length in mosaics.shape[2:])
-    parts = mosaics.unflatten(3, (side, width)).unflatten(2, (side, height))
-    return parts.permute((0, 2, 4, 1, 3, 5)).flatten(0, 2)
 
 
 def describe(label: Tensor, class_names: Sequence[str], ignore_value: int) -> str:

@@ -14,6 +14,14 @@ _LEVELS = ("OBJECT", "REGION", "PIXEL")
 def add_config(cfg: CN) -> None:
     """Add MODEL.MGCA, with its defaults, to a configuration."""
     mgca = CN()
+    # Training: the model sees this many pictures a side at once, and a caption is matched with the
+    # places of its own picture, so that what others show must not reach them. Square numbers of it
+    # divide the batch of a process.
+    mgca.MOSAIC = 1
+    # A text's mask is sigmoid(SHARPNESS cosine + OFFSET) at first; both are learned.
+    mgca.MASK = CN()
+    mgca.MASK.SHARPNESS = 10.0
+    mgca.MASK.OFFSET = -2.5
     # Inference: neighbouring places of a picture become a unit where the mean cosine of their
     # pixels is this or more, and a pixel's score is mixed with its unit's. Above 1: pixels alone.
     # -1: as few units as LEAST says.
@@ -57,6 +65,9 @@ register_method(
         rules={
             "UNITS.SIMILARITY": number(-1, 2),
             "UNITS.LEAST": COUNT,
+            "MOSAIC": whole(1, 16),
+            "MASK.SHARPNESS": number(above=0, most=1000),
+            "MASK.OFFSET": number(-1000, 1000),
             **{f"LOSS.{level}_WEIGHT": NOT_NEGATIVE for level in (*_LEVELS, "AREA", "SMOOTH")},
             "LOSS.AREA": number(0, 1),
             "LOSS.REGIONS": whole(1, 2**10),
@@ -77,6 +88,6 @@ register_method(
             Part("MODEL.MGCA.LOSS.PIXEL_WEIGHT", _PIXELS),
             Part("MODEL.MGCA.LOSS.AREA_WEIGHT", _inside("LOSS.AREA")),
         ),
-        training_only=_inside("LOSS."),
+        training_only=_inside("LOSS.", "MOSAIC"),
     )
 )

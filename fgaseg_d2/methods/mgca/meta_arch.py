@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...config.key_names import SHARED_KEYS, built_from_keys
 from ...modeling.layers.copied_weights import copy_after_loading
+from ...modeling.layers.mosaic import check_mosaic, laid_out, taken_apart
 from ...modeling.layers.similarity import cosine_maps
 from ...modeling.samples import Sample
 from ...modeling.segmentor import OpenVocabSegmentor
@@ -40,6 +41,8 @@ class MGCA(OpenVocabSegmentor):
     Args:
         criterion: embeddings and texts -> named losses.
         units: pixels' scores -> those of pixels in units.
+        grounding: cosines -> logits of masks.
+        mosaic: pictures a side that are seen at once in training.
         shared: of `OpenVocabSegmentor`.
 
     Raises:
@@ -50,7 +53,15 @@ class MGCA(OpenVocabSegmentor):
 
     @built_from_keys(**SHARED_KEYS)
     @configurable
-    def __init__(self, *, criterion: MGCACriterion, units: SemanticUnits, **shared: Any) -> None:
+    def __init__(
+        self,
+        *,
+        criterion: MGCACriterion,
+        units: SemanticUnits,
+        grounding: TextGrounding,
+        mosaic: int = 1,
+        **shared: Any,
+    ) -> None:
         super().__init__(**shared)
         visual: Any = getattr(self.backbone, "visual", None)
         pooled = getattr(visual, "attn_pool", None) is not None
@@ -62,7 +73,8 @@ class MGCA(OpenVocabSegmentor):
             )
         width, channels = visual.proj.shape
         self.decoder = GatedDecoder(width, channels)
-        self.grounding, self.criterion, self.units = TextGrounding(), criterion, units
+        self.grounding, self.criterion, self.units = grounding, criterion, units
+        self.mosaic = mosaic
         self.similarity = Stage(cosine_maps)
         self.begin_as_clip()
         copy_after_loading(
@@ -72,7 +84,8 @@ class MGCA(OpenVocabSegmentor):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The arguments of the constructor, from a configuration."""
-        loss, units = cfg.MODEL.MGCA.LOSS, cfg.MODEL.MGCA.UNITS
+        mgca = cfg.MODEL.MGCA
+        loss, units = mgca.LOSS, mgca.UNITS
         levels = ("object", "region", "pixel", "area", "smooth")
         # CLIP is frozen, whatever MODEL.CLIP.FINETUNE says of other methods.
         return cls.shared_arguments(cfg) | {
@@ -90,6 +103,8 @@ class MGCA(OpenVocabSegmentor):
                 ),
             ),
             "units": SemanticUnits(units.SIMILARITY, units.LEAST),
+            "grounding": TextGrounding(mgca.MASK.SHARPNESS, mgca.MASK.OFFSET),
+            "mosaic": mgca.MOSAIC,
         }
 
     def begin_as_clip(self) -> None:
@@ -99,7 +114,9 @@ class MGCA(OpenVocabSegmentor):
 
     def losses(self, inputs: Sequence[Sample]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: of pictures with captions, over the pairs of all processes."""
-        maps = self.embed(self.training_images(inputs))
+        check_mosaic(len(inputs), self.mosaic, "MODEL.MGCA.MOSAIC")
+        views = laid_out(self.training_images(inputs), self.mosaic)
+        maps = taken_apart(self.embed(views), self.mosaic)
         texts = self.text_encoder.encode_sentences([item["caption"] for item in inputs])
         iteration = get_event_storage().iter if has_event_storage() else 0
         # Cosines and masks of a picture differ by little, which half precision hardly resolves.
@@ -132,6 +149,14 @@ class MGCA(OpenVocabSegmentor):
         """See `OpenVocabSegmentor`."""
         own = {"decoder": self.decoder, "pixels": self.similarity, "units": self.units}
         return super().stages() | own
+
+    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
+        """See `OpenVocabSegmentor`: "clip", "scalars" (gates, masks, temperature) and "head"."""
+        roles = super().parameter_roles()
+        return roles | {
+            "scalars": [p for p in roles["head"] if not p.ndim],
+            "head": [p for p in roles["head"] if p.ndim],
+        }
 
     def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: masks of pixels and of units, V x T x H x W in 0..1."""
