@@ -32,7 +32,7 @@ _REQUIREMENTS = [
 _EXTRAS = {
     "geo": ["rasterio>=1.3"],
     "heif": ["pillow-heif>=0.18"],
-    "mgca": ["scikit-learn"],
+    "mgca": ["scikit-learn", "webdataset>=1.0"],
     "page": ["gradio>=6,<7"],
     "supervision": ["supervision>=0.25"],
     "tokenizers": ["transformers", "sentencepiece"],

@@ -15,7 +15,8 @@ PUBLIC = {
     "fgaseg_d2.checkpoint": ("FGASegCheckpointer", "LoadReport", "recognise"),
     "fgaseg_d2.config": ("add_fgaseg_config", "find_config", "load_config"),
     "fgaseg_d2.data": (
-        *("register_benchmarks", "register_captions", "register_folders", "register_storybook"),
+        *("register_benchmarks", "register_caption_shards", "register_captions"),
+        *("register_folders", "register_storybook"),
     ),
     "fgaseg_d2.data.mappers": ("CaptionMapper", "SegmentMapper", "SemanticMapper"),
     "fgaseg_d2.engine": ("FGASegTrainer",),

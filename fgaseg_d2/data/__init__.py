@@ -8,6 +8,7 @@ from .datasets.captions import register_captions
 from .datasets.catalog import Detectron2Catalog
 from .datasets.folders import register_folders
 from .datasets.registration import register_benchmarks
+from .datasets.shards import register_caption_shards
 from .datasets.storybook import register_storybook
 
 use_catalog(Detectron2Catalog())
@@ -16,6 +17,7 @@ register_benchmarks()
 
 __all__ = [
     "register_benchmarks",
+    "register_caption_shards",
     "register_captions",
     "register_folders",
     "register_storybook",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .occurrence import missing_classes
 from .pair_sizes import Found, check_pair
 from .records import check_captions, dataset_kind, dataset_records
 from .segment_checking import SegmentReport, check_segment_records
+from .shards.checking import ShardReport, check_shards
+from .shards.records import ShardRecords
 
 _SHOWN = 20  # problems in a report
 
@@ -101,7 +104,7 @@ class CaptionReport:
         return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
 
 
-def check_dataset(name: str) -> Report | CaptionReport | SegmentReport:
+def check_dataset(name: str) -> Report | CaptionReport | SegmentReport | ShardReport:
     """Read every picture and label file, or every caption or segment, of a registered dataset.
 
     Args:
@@ -144,8 +147,10 @@ def check_dataset(name: str) -> Report | CaptionReport | SegmentReport:
     )
 
 
-def _check_captions(name: str) -> CaptionReport:
+def _check_captions(name: str) -> CaptionReport | ShardReport:
     records = dataset_records(name)
+    if isinstance(records, ShardRecords):
+        return check_shards(name, [Path(shard) for shard in records.shards])
     check_captions(name, records)
     problems = []
     for record in with_progress(records, len(records), "picture", name):

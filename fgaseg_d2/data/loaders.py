@@ -1,7 +1,7 @@
 """Loaders: a training stream that depends on seed and iteration alone, and one for testing."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset, build_detection_test_loader
@@ -20,6 +20,9 @@ from .mappers.labelled import SemanticMapper
 from .mappers.segmented import SegmentMapper
 from .records import dataset_kind, dataset_records
 from .sampling import PositionSampler, SeededDataset
+from .shards.broken import BrokenTally
+from .shards.records import ShardRecords
+from .shards.samples import PASSED_OVER, ShardSamples
 
 # How a training sample of each kind is made.
 _TRAIN_MAPPERS = {
@@ -46,6 +49,7 @@ class TrainLoader:
         batches_per_iter: int = 1,
         num_workers: int = 0,
         seed: int = 0,
+        tally: BrokenTally | None = None,
     ):
         """Take everything as plain values.
 
@@ -56,6 +60,8 @@ class TrainLoader:
             batches_per_iter: batches that one iteration of training takes.
             num_workers: processes that load, 0 for none.
             seed: of shuffling and augmentation, 0 or more.
+            tally: counts what was passed over in all processes, and ends the training where that is
+                too much; None where nothing is passed over.
 
         Raises:
             ValueError: the batch cannot be shared equally by the ranks.
@@ -71,6 +77,7 @@ class TrainLoader:
         self.batches_per_iter = batches_per_iter
         self.num_workers = num_workers
         self.seed = seed
+        self.tally = tally
         self.start_iter = 0
 
     def __iter__(self) -> Iterator[list[dict]]:
@@ -84,17 +91,26 @@ class TrainLoader:
         )
         # Not build_batch_data_loader: its iterable wrapper shards by worker, and in some releases
         # of Detectron2 the order then depends on the number of workers.
-        return iter(
-            DataLoader(
-                SeededDataset(ConcatDataset(self.groups), self.seed),
-                batch_size=self.total_batch_size // self.world_size,
-                sampler=sampler,
-                num_workers=self.num_workers,
-                collate_fn=list,
-                pin_memory=False,
-                worker_init_fn=end_with_parent,
-            )
+        batches = DataLoader(
+            SeededDataset(ConcatDataset(self.groups), self.seed),
+            batch_size=self.total_batch_size // self.world_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            pin_memory=False,
+            worker_init_fn=end_with_parent,
         )
+        return iter(batches) if self.tally is None else _counted(batches, self.tally)
+
+
+def _counted(batches: Iterable[list[dict]], tally: BrokenTally) -> Iterator[list[dict]]:
+    """The same batches; all ranks know what one of them has passed over, and end together."""
+    for batch in batches:
+        found = {one for item in batch for one in item.pop(PASSED_OVER, ())}
+        if comm.get_world_size() > 1:
+            found = set().union(*comm.all_gather(found))
+        tally.add(found)
+        yield batch
 
 
 def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
@@ -118,13 +134,20 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
             f"{shown(cfg.DATALOADER.SAMPLER_TRAIN)}; only plain shuffling resumes exactly"
         )
     check_train_datasets(cfg)
+    tally: BrokenTally | None = None
     groups: dict[tuple[str, Vocabulary | None], list[Dataset]] = {}
     for name in cfg.DATASETS.TRAIN:
         records, kind = dataset_records(name), dataset_kind(name)
         logger.info("%s: %d %s samples to train on", name, len(records), kind)
         mapper = _TRAIN_MAPPERS[kind](cfg, name)
-        mapper.look_over(records)
-        samples = MapDataset(DatasetFromList(records, copy=False), mapper)
+        if isinstance(records, ShardRecords):
+            # Its captions were looked at with its index.
+            tally = tally or BrokenTally()
+            tally.begin(name, records.losses)
+            samples: Dataset = ShardSamples(name, records, mapper)
+        else:
+            mapper.look_over(records)
+            samples = MapDataset(DatasetFromList(records, copy=False), mapper)
         groups.setdefault((kind, mapper.vocabulary), []).append(samples)
     if len(groups) > 1:
         logger.info(
@@ -136,6 +159,7 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
         batches_per_iter=cfg.SOLVER.ACCUMULATE_STEPS,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         seed=seed,
+        tally=tally,
     )
 
 

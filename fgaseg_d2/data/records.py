@@ -7,12 +7,15 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..vocabulary.dataset_words import CAPTIONED, LABELLED, SEGMENTED, sample_kind
 from ..wording import in_one_line, shown
+from .shards.records import ShardRecords
+
+_Records = TypeVar("_Records", bound=Sequence)
 
 # What a record of each kind has beside "file_name", and what that is.
 CONTENT = {
@@ -22,7 +25,7 @@ CONTENT = {
 }
 
 # All records by dataset, while `listed_once` is open.
-_kept: ContextVar[dict[str, list[dict]] | None] = ContextVar("kept records", default=None)
+_kept: ContextVar[dict[str, Sequence[dict]] | None] = ContextVar("kept records", default=None)
 
 
 @contextlib.contextmanager
@@ -63,7 +66,7 @@ def require_registered(dataset_name: str) -> None:
     )
 
 
-def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
+def dataset_records(dataset_name: str, most: int = 0) -> Sequence[dict]:
     """List the samples of a registered dataset.
 
     Args:
@@ -71,7 +74,8 @@ def dataset_records(dataset_name: str, most: int = 0) -> list[dict]:
         most: only the first, this many; 0 for all.
 
     Returns:
-        Dicts that all have ``file_name`` and what belongs to their kind (:data:`CONTENT`); files
+        Dicts that all have ``file_name`` and what belongs to their kind (:data:`CONTENT`), as a
+        list, or of shards as one that reads each when it is asked for; files
         are text or path objects as the dataset gives them: other evaluators look pictures up by
         these.
 
@@ -107,23 +111,30 @@ def check_captions(dataset_name: str, records: Sequence[Mapping[str, Any]]) -> N
                 )
 
 
-def _list(dataset_name: str) -> list[dict]:
+def _list(dataset_name: str) -> Sequence[dict]:
     """Call the loading function of a dataset, and check what it returns."""
     require_registered(dataset_name)
     records = DatasetCatalog.get(dataset_name)
+    if isinstance(records, ShardRecords):
+        # Millions of them, made by this package.
+        return _not_empty(records, dataset_name)
     if not isinstance(records, Iterable) or isinstance(records, (str, bytes, Mapping)):
         raise ValueError(
             f"dataset {shown(dataset_name)}: expected its loading function to return a list of "
             f"records, got {shown(records)}; correct it"
         )
-    records = list(records)
-    if not records:
-        raise ValueError(
-            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
-        )
+    records = _not_empty(list(records), dataset_name)
     kind = dataset_kind(dataset_name)
     for position, record in enumerate(records):
         _check_record(record, kind, f"dataset {shown(dataset_name)}: record {position}")
+    return records
+
+
+def _not_empty(records: _Records, dataset_name: str) -> _Records:
+    if not len(records):
+        raise ValueError(
+            f"dataset {shown(dataset_name)} is empty; check the folders it was made from"
+        )
     return records
 
 

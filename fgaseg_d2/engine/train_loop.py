@@ -84,7 +84,7 @@ class TrainLoop(SimpleTrainer):
         self.grad_scaler.update()
         self._write_metrics(means, data_time)
         seconds = time.perf_counter() - start
-        self._write_more(means, images * comm.get_world_size() / seconds)
+        self._write_more(means, images * comm.get_world_size(), seconds)
         check_waiting(seconds, self.device)
 
     def _accumulate(self, batch: list[dict], step: int) -> dict[str, torch.Tensor]:
@@ -118,10 +118,12 @@ class TrainLoop(SimpleTrainer):
                 "SOLVER.AMP.DTYPE bfloat16"
             )
 
-    def _write_more(self, losses: Mapping[str, torch.Tensor], throughput: float) -> None:
-        """Log what SimpleTrainer does not: speed, memory, and a loss that has no companion."""
+    def _write_more(self, losses: Mapping[str, torch.Tensor], images: int, seconds: float) -> None:
+        """Log what SimpleTrainer does not: pictures, memory, and a loss that has no companion."""
         storage = get_event_storage()
-        storage.put_scalar("throughput", throughput)
+        storage.put_scalar("throughput", images / seconds)
+        # Of the whole run, what was seen before it was resumed included.
+        storage.put_scalar("pictures", images * (self.iter + 1), smoothing_hint=False)
         storage.put_scalar("memory_mb", self._memory(), smoothing_hint=False)
         if len(losses) == 1:
             storage.put_scalars(**losses)

@@ -1,20 +1,26 @@
 """What a training writes beside its checkpoints, with errors that say what to do."""
 
 import contextlib
+import logging
 import os
 
 from detectron2.engine import default_writers
-from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter, get_event_storage
 
 from ..io.file_errors import FileError, writing
 
 _THEN = "continue with --resume; checkpoints are intact"
 
 _LONGEST_LINE = 2**20  # bytes
+_WINDOW = 20  # iterations, as Detectron2's
+
+logger = logging.getLogger(__name__)
 
 
 def build_writers(output_dir: str, max_iter: int) -> list[EventWriter]:
     """Build Detectron2's writers: the log, metrics.json and the events of TensorBoard.
+
+    The log says how many pictures were seen as well.
 
     Args:
         output_dir: made if it is not there.
@@ -28,7 +34,29 @@ def build_writers(output_dir: str, max_iter: int) -> list[EventWriter]:
         _drop_half_line(metrics)
         writers = default_writers(output_dir, max_iter)
     places = {JSONWriter: metrics, TensorboardXWriter: output_dir}
-    return [_Explaining(w, places[type(w)]) if type(w) in places else w for w in writers]
+    known = [_Explaining(w, places[type(w)]) if type(w) in places else w for w in writers]
+    return [_PicturePrinter(max_iter), *known]
+
+
+class _PicturePrinter(EventWriter):
+    """Logs how many pictures of how many were seen, and how many a second.
+
+    Args:
+        max_iter: number of iterations.
+    """
+
+    def __init__(self, max_iter: int) -> None:
+        self._max_iter = max_iter
+
+    def write(self) -> None:
+        """Log a line, where the loop counts pictures."""
+        storage = get_event_storage()
+        if "pictures" not in storage.histories() or storage.iter >= self._max_iter:
+            return
+        seen = storage.history("pictures").latest()
+        total = seen / (storage.iter + 1) * self._max_iter
+        rate = storage.history("throughput").median(_WINDOW)
+        logger.info("pictures: %s of %s, %.4g a second", f"{seen:,.0f}", f"{total:,.0f}", rate)
 
 
 class _Explaining(EventWriter):

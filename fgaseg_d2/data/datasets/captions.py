@@ -1,4 +1,4 @@
-"""A dataset of one's own with captions: a table of pictures and what they show."""
+"""A dataset of one's own with captions: a table of pictures and what they show, or COCO's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...io.regular_files import home_path, is_file, require_file
 from ...vocabulary.dataset_words import CAPTIONED, OWN_KEY
 from ...wording import PATH, few, plain, shown
 from .catalog import checked_name, replace_dataset
+from .coco_captions import read_coco_captions
 
 _COLUMNS = ("image", "caption")
 _SHOWN = 3  # bad rows in a message
@@ -32,6 +33,7 @@ class _Tabs(csv.excel_tab):
 
 
 _FORMS = {".tsv": _Tabs}
+_COCO = ".json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class _CaptionLoader:
 
     def __call__(self) -> list[dict]:
         try:
+            if self.file.suffix.lower() == _COCO:
+                return read_coco_captions(self.file, self.images)
             return read_captions(self.file, self.images, self.columns)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f"dataset {shown(self.name)}: {error}") from None
@@ -58,15 +62,16 @@ def register_captions(
 ) -> None:
     """Register pictures with captions as a dataset to train on; replaces an earlier call.
 
-    The table is read, and every picture looked for, when the dataset is first used.
+    The file is read, and every picture looked for, when the dataset is first used.
 
     Args:
         name: for DATASETS.TRAIN.
         file: a table with titles in its first line, UTF-8: .csv (commas) or .tsv (tabs), a picture
-            and a caption a row. Of a picture with several rows a caption is drawn each time.
-        images: folder that the pictures' paths begin at; None: that of the table. ``~`` is the home
+            and a caption a row; or .json, as COCO has its captions. Of a picture with several
+            captions one is drawn each time.
+        images: folder that the pictures' paths begin at; None: that of the file. ``~`` is the home
             folder.
-        columns: titles of the columns of pictures and of captions.
+        columns: titles of the columns of pictures and of captions in a table.
 
     Raises:
         ValueError: the name of a dataset that something else registered, no path, or no titles.

@@ -1,7 +1,7 @@
 """Registers datasets with Detectron2 so that a later registration replaces an earlier one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def checked_name(name: Any, loader: type) -> str:
     return name
 
 
-def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:
+def replace_dataset(name: str, load: Callable[[], Sequence[dict]], **metadata: Any) -> None:
     """Register a dataset in place of what has its name.
 
     Args:

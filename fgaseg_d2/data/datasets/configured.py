@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from detectron2.config import CfgNode
 
@@ -12,12 +12,18 @@ from ...wording import shown
 from .captions import register_captions
 from .folders import register_folders
 from .segments import register_segments
+from .shards import register_caption_shards
 
 # Key of DATASETS -> what registers an item, the keys that it must have, and those it may have.
-_FORMS: dict[str, tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]] = {
+_Form: TypeAlias = tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]
+_FORMS: dict[str, _Form] = {
     "FOLDERS": (register_folders, ("name", "images", "labels", "vocabulary"), ("ignore_label",)),
     "CAPTIONS": (register_captions, ("name", "file"), ("images", "columns")),
     "SEGMENTS": (register_segments, ("name", "file"), ("images",)),
+}
+# Instead of these, where an item has this key.
+_OTHER_FORMS: dict[tuple[str, str], _Form] = {
+    ("CAPTIONS", "shards"): (register_caption_shards, ("name", "shards"), ()),
 }
 
 
@@ -26,7 +32,8 @@ def register_configured(cfg: CfgNode) -> list[str]:
 
     Args:
         cfg: only these are used, lists of the arguments of :func:`register_folders`,
-            :func:`register_captions` and :func:`register_segments` by name.
+            :func:`register_captions` or :func:`register_caption_shards`, and
+            :func:`register_segments` by name.
 
     Returns:
         The names of the datasets.
@@ -35,9 +42,10 @@ def register_configured(cfg: CfgNode) -> list[str]:
         FileNotFoundError, ValueError: as these functions, or an item of another form.
     """
     names: list[str] = []
-    for key, (register, required, optional) in _FORMS.items():
+    for key in _FORMS:
         for position, item in enumerate(cfg.DATASETS[key]):
             where = f"DATASETS.{key}, item {position + 1}"
+            register, required, optional = _form_of(key, item)
             _check_item(item, required, optional, where)
             try:
                 register(**item)
@@ -47,6 +55,13 @@ def register_configured(cfg: CfgNode) -> list[str]:
                 raise ValueError(f"{where}: expected another name, got {shown(item['name'])} again")
             names.append(item["name"])
     return names
+
+
+def _form_of(key: str, item: Any) -> _Form:
+    for (other, sign), form in _OTHER_FORMS.items():
+        if other == key and isinstance(item, Mapping) and sign in item:
+            return form
+    return _FORMS[key]
 
 
 def _check_item(

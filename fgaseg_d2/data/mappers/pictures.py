@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dataset_files import read_dataset_picture
 from ..pair_sizes import Found, check_record
+from ..shards.records import read_member
 
 # What a model reads in its input as requests. In a record of a dataset they mean something else.
 _REQUESTS = ("output", "scale")
@@ -17,7 +18,8 @@ def opened_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], np.ndarray
     """Read the picture of a record.
 
     Args:
-        record: a dataset dict with ``file_name`` and possibly ``height`` and ``width``.
+        record: a dataset dict with ``file_name`` and possibly ``height`` and ``width``; of a shard
+            with ``member``, where the picture lies in it.
 
     Returns:
         A copy of the record with ``height`` and ``width`` of the picture file in pixels; the
@@ -29,7 +31,8 @@ def opened_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], np.ndarray
     """
     item = {key: value for key, value in record.items() if key not in _REQUESTS}
     name = os.fsdecode(item["file_name"])
-    image, tag = read_dataset_picture(name)
+    member = item.pop("member", None)
+    image, tag = read_dataset_picture(name) if member is None else read_member(member, name)
     height, width = image.shape[:2]
     picture = Found(name, (height, width), tag)
     check_record(picture, item)

@@ -1,0 +1,125 @@
+"""Indices of shards, kept between runs in iopath's cache folder ($FVCORE_CACHE)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from iopath.common.file_io import get_cache_dir
+
+from ...io.file_errors import reading
+from ...io.files import atomic_path
+from ...parallel import available_processors, each
+from ...wording import warn_once
+from .broken import Broken
+from .index import ShardIndex, index_shard
+
+_FORM = "1"  # of what is kept
+_ARRAYS = ("places", "names", "name_ends")
+_MOST_WORKERS = 8
+
+logger = logging.getLogger(__name__)
+
+
+def indices_of(shards: Sequence[Path], title: str) -> list[ShardIndex]:
+    """Read the index of each shard, or take what was read before of the very file.
+
+    Of several processes of a run one reads, and the others wait.
+
+    Args:
+        shards: paths of tar files.
+        title: for the progress that is shown.
+
+    Raises:
+        ReadError: a shard may not be read.
+        ImportError: webdataset is not installed.
+    """
+    found = {path: _kept(path) for path in shards}
+    if None not in found.values():
+        return [found[path] for path in shards]  # type: ignore[misc]
+    with _turn(shards):
+        missing = [path for path in shards if found[path] is None]
+        for path in missing:
+            found[path] = _kept(path)
+        missing = [path for path in missing if found[path] is None]
+        workers = 1 if multiprocessing.current_process().daemon else available_processors()
+        indices = each(index_shard, missing, min(workers, _MOST_WORKERS), title, "shard")
+        for path, index in zip(missing, indices, strict=True):
+            found[path] = index
+            _keep(path, index)
+    return [found[path] for path in shards]  # type: ignore[misc]
+
+
+def _file_of(shard: Path) -> Path:
+    with reading(shard, "shard"):
+        stat = shard.stat()
+    told = f"{_FORM}\0{os.path.abspath(shard)}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+    return _folder() / f"{digest}.npz"
+
+
+def _folder() -> Path:
+    return Path(get_cache_dir()) / "fgaseg_d2" / "shards"
+
+
+def _kept(shard: Path) -> ShardIndex | None:
+    path = _file_of(shard)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            told = json.loads(arrays["told"].tobytes())
+            return ShardIndex(
+                **{name: arrays[name] for name in _ARRAYS},
+                broken=tuple(Broken(os.fspath(shard), *one) for one in told["broken"]),
+                damage=told["damage"],
+            )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("Ignored the damaged index of a shard in %s (%s).", path, error)
+        return None
+
+
+def _keep(shard: Path, index: ShardIndex) -> None:
+    told = {
+        "broken": [(one.key, one.reason) for one in index.broken],
+        "damage": index.damage,
+    }
+    arrays = {name: getattr(index, name) for name in _ARRAYS}
+    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    try:
+        with atomic_path(_file_of(shard), "another cache folder ($FVCORE_CACHE)") as temporary:
+            np.savez_compressed(temporary, told=text, **arrays)
+    except OSError as error:
+        warn_once(logger, f"Could not keep the index of shards: {error}.")
+
+
+@contextlib.contextmanager
+def _turn(shards: Sequence[Path]) -> Iterator[None]:
+    """Hold the lock of a list of shards, where the cache folder has locks."""
+    names = "\0".join(os.path.abspath(path) for path in shards)
+    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    lock = FileLock(_folder() / f"{digest[:32]}.lock")
+    try:
+        _folder().mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("another process reads where the samples of the shards are; waiting for it")
+            lock.acquire()
+    # filelock raises NotImplementedError on a file system that has no locks.
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,67 @@
+"""Shards of pictures with captions, written by Python's tarfile as img2dataset lays them out."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+
+
+def encoded(number: int, kind: str = "jpg", size: tuple[int, int] = (40, 56)) -> bytes:
+    """A picture of its own for each number: blocks in random colors; size is height x width."""
+    blocks = np.random.default_rng(number).integers(0, 255, (4, 4, 3), np.uint8)
+    file = io.BytesIO()
+    image = Image.fromarray(blocks).resize(size[::-1], Image.Resampling.NEAREST)
+    image.save(file, FORMATS[kind], quality=90)
+    return file.getvalue()
+
+
+def sample(number: int, kind: str = "jpg", **changes: bytes | None) -> dict[str, bytes]:
+    """The files of one sample by ending; None in `changes` leaves one out."""
+    told = {"caption": f"picture {number}", "key": f"{number:09d}", "status": "success"}
+    files: dict[str, bytes | None] = {
+        "json": json.dumps(told).encode(),
+        kind: encoded(number, kind),
+        "txt": f"picture number {number}".encode(),
+    }
+    files.update(changes)
+    return {ending: content for ending, content in files.items() if content is not None}
+
+
+def write_shard(path: Path, samples: Mapping[int | str, Mapping[str, bytes]]) -> Path:
+    """Write samples, by key, into a tar file, with the sidecars of img2dataset beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for key, files in samples.items():
+            stem = f"{key:09d}" if isinstance(key, int) else key
+            for ending, content in files.items():
+                member = tarfile.TarInfo(f"{stem}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    path.with_name(f"{path.stem}_stats.json").write_text(json.dumps({"successes": len(samples)}))
+    path.with_suffix(".parquet").write_bytes(b"PAR1 no table of ours PAR1")
+    return path
+
+
+def write_shards(
+    folder: Path,
+    shards: int = 3,
+    each: int = 4,
+    changed: Mapping[int, Mapping[str, bytes | None]] | None = None,
+    kinds: Iterable[str] = ("jpg",),
+) -> list[Path]:
+    """Write shards 00000.tar, ... of consecutive samples; `changed` has files by number."""
+    kinds, changed = tuple(kinds), changed or {}
+    paths = []
+    for shard in range(shards):
+        numbers = range(shard * each, (shard + 1) * each)
+        samples = {n: sample(n, kinds[n % len(kinds)], **changed.get(n, {})) for n in numbers}
+        paths.append(write_shard(folder / f"{shard:05d}.tar", samples))
+    return paths
