@@ -15,13 +15,17 @@ from ..wording import shown
 from .labels import LabelSpec
 
 
-def training_vocabulary(labels: LabelSpec) -> Vocabulary:
+def training_vocabulary(labels: LabelSpec, all_names: bool = False) -> Vocabulary:
     """The dataset's own words, to train on its labels.
+
+    Args:
+        labels: of the dataset.
+        all_names: see `Vocabulary.from_metadata`.
 
     Raises:
         ValueError: not one word for each class of the labels.
     """
-    vocabulary = Vocabulary.from_metadata(labels.dataset_name)
+    vocabulary = Vocabulary.from_metadata(labels.dataset_name, all_names)
     if len(vocabulary.classes) != len(labels.classes):
         raise ValueError(
             f"cannot train on {shown(labels.dataset_name)}: its labels have {len(labels.classes)} "

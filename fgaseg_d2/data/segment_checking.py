@@ -16,7 +16,7 @@ from ..io.segment_files import segment_file, segment_lines
 from ..wording import PATH, in_one_line, plain, shown
 from .mappers.pictures import opened_record
 from .records import dataset_records
-from .segments import segment_mask, segment_texts
+from .segments import segment_mask, segment_texts, text_weights
 
 
 @dataclass
@@ -147,6 +147,7 @@ def _training_problems(record: Mapping[str, Any]) -> Iterator[str]:
             continue
         try:
             segment_texts(segment, where)
+            text_weights(segment, where)
             segment_mask(segment, picture.size, where)
         except ValueError as error:
             yield str(error)

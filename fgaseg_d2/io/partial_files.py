@@ -97,21 +97,23 @@ def _begin(path: Path) -> tuple[int | None, Path]:
             os.close(descriptor)
             return None, temporary
         # Before it was locked, another process may have taken it for a leftover.
-        if _lock(descriptor, without=True) and os.fstat(descriptor).st_nlink:
+        if lock(descriptor, without=True) and os.fstat(descriptor).st_nlink:
             return descriptor, temporary
         os.close(descriptor)
 
 
-def _lock(descriptor: int, without: bool) -> bool:
+def lock(descriptor: int, without: bool) -> bool:
     """Lock a file until its descriptor is closed.
 
     Args:
         descriptor: of the file.
-        without: the answer on a disk that knows no locks.
+        without: the answer on a disk or system that knows no such locks.
 
     Returns:
         Whether it was to be had.
     """
+    if sys.platform == "win32":
+        return without
     import fcntl
 
     try:
@@ -131,7 +133,7 @@ def _remove_unlocked(path: str) -> None:
         return
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
-        if _lock(descriptor, without=False):
+        if lock(descriptor, without=False):
             os.unlink(path)
     finally:
         os.close(descriptor)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..wording import few, shown
-from .coco_masks import decoded_mask, mask_box
+from .coco_masks import decoded_mask, encoded_mask, mask_box
 from .file_errors import reading
 from .json_files import parse_json
 from .regular_files import home_path, require_file
@@ -38,6 +40,26 @@ _OTHER_KINDS = (
     (rb"\s*\{\s*\n", "JSON over several lines", "write each record in a line of its own (jq -c .)"),
 )
 _SLACK = 1.0  # pixels by which a box may differ, as some count its last pixel and some do not
+
+
+def described_segment(
+    mask: np.ndarray, texts: Sequence[Mapping[str, Any]], level: str = LEVELS[0]
+) -> dict[str, Any]:
+    """A segment as such a file has it, with the highest score.
+
+    Args:
+        mask: H x W, bool.
+        texts: of it, each with the text as "t" and what else is said of it.
+        level: "object" or "part".
+    """
+    return {
+        "rle": encoded_mask(mask),
+        "bbox": mask_box(mask),
+        "area": int(np.count_nonzero(mask)),
+        "score": 1.0,
+        "level": level,
+        "texts": list(texts),
+    }
 
 
 def read_segment_file(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..io.coco_masks import encoded_mask, mask_box
 from ..io.files import atomic_path
+from ..io.segment_files import described_segment
 from ..parallel import available_processors, each
 from .classes import FULL_CLASSES, IGNORE_LABEL, PRODUCTS, STUFF_CLASSES, THINGS
 from .dataset import SPLITS, Settings, scene_name, scene_seed, split_folder
@@ -42,14 +42,7 @@ def scene_segments(scene: Scene) -> list[dict[str, Any]]:
         product = PRODUCTS[int(scene.label[mask][0]) - len(STUFF_CLASSES)]
         found.append((mask, [product.pair.name, product.name, product.thing]))
     return [
-        {
-            "rle": encoded_mask(mask),
-            "bbox": mask_box(mask),
-            "area": int(mask.sum()),
-            "score": 1.0,
-            "level": "object",
-            "texts": _described(texts),
-        }
+        described_segment(mask, _described(texts))
         for mask, texts in found
         if mask.sum() >= LEAST_PIXELS
     ]
