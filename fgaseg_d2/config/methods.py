@@ -60,7 +60,7 @@ class MethodConfig:
         kept: keys whose values a checkpoint brings when a run is resumed.
         grouping: keys that decide which parameters share a group of the optimiser.
         published: values of keys behind the method's published figures, which results of others
-            are compared with.
+            are compared with; None for what was not published.
         protocol: keys that belong to the description of a protocol, by what they are called there.
         finds_segments: it looks for segments whatever TEST.SEGMENT_VOTE says.
     """

@@ -38,19 +38,20 @@ def describe_run(
             configuration says, which may leave it to the tower.
 
     Returns:
-        "weights", "config", "clip", "protocol" (one line), "deviations" from the published one,
-        "fingerprint", which differs where weights or settings do, and "unseen", what
+        "weights", "config", "clip", "architecture", "protocol" (one line), "deviations" from the
+        published one, "fingerprint", which differs where weights or settings do, and "unseen", what
         DATASETS.UNSEEN says where it says anything.
     """
     return {
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
         "config": config_file,
         "clip": cfg.MODEL.CLIP.NAME,
+        "architecture": cfg.MODEL.META_ARCHITECTURE,
         "protocol": describe_protocol(cfg, image_size),
         "deviations": [
             f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
             for key, wanted in {**_PUBLISHED, **chosen_method(cfg).published}.items()
-            if _value(cfg, key) != wanted and not _moot(cfg, key)
+            if wanted is not None and _value(cfg, key) != wanted and not _moot(cfg, key)
         ]
         + [
             f"other words for {name}: {words}"

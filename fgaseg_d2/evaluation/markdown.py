@@ -38,7 +38,7 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
     run = evaluations[0].run
     published = [
         row
-        for row in rows_for(str(run.get("clip", "")))
+        for row in rows_for(str(run.get("clip", "")), str(run.get("architecture", "")))
         if any(_published(row, one.dataset) is not None for one in evaluations)
     ]
     names = [name for name in _FIGURES if any(name in one.results for one in evaluations)]

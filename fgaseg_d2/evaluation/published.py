@@ -17,36 +17,47 @@ class PublishedRow:
     Attributes:
         method: with where it was published.
         clip: CLIP's image tower, "ViT-B/16" or "ViT-L/14".
-        miou: by column; the FGAseg paper has no PAS-20b.
+        miou: by column; the FGAseg paper has no PAS-20b, USE's none of the PAS.
+        architecture: META_ARCHITECTURE of the only runs that it is set beside; "" for all.
     """
 
     method: str
     clip: str
     miou: Mapping[str, float]
+    architecture: str = ""
 
 
-def _row(method: str, clip: str, *figures: float) -> PublishedRow:
-    return PublishedRow(method, clip, dict(zip(_COLUMNS, figures, strict=False)))
+def _row(method: str, clip: str, *figures: float, architecture: str = "") -> PublishedRow:
+    return PublishedRow(method, clip, dict(zip(_COLUMNS, figures, strict=False)), architecture)
 
 
 _FGASEG, _CATSEG = "FGAseg (arXiv 2501.00877, Table I)", "CAT-Seg (CVPR 2024)"
+_USE = "USE (arXiv 2406.05271), trained on {}"
 ROWS = (
     _row(_FGASEG, "ViT-B/16", 12.0, 19.0, 31.4, 57.5, 95.2),
     _row(_CATSEG, "ViT-B/16", 12.0, 19.0, 31.8, 57.5, 94.6, 77.3),
     _row(_FGASEG, "ViT-L/14", 16.3, 23.9, 37.9, 63.4, 97.1),
     _row(_CATSEG, "ViT-L/14", 16.0, 23.8, 37.9, 63.3, 97.0, 82.5),
+    # Trained on segments, and not on COCO-Stuff's label maps as those above.
+    _row(_USE.format("COCO"), "ViT-L/14", 13.3, 14.7, 37.0, 57.8, architecture="USE"),
+    _row(_USE.format("COCO + VG"), "ViT-L/14", 13.4, 15.0, 37.1, 58.0, architecture="USE"),
 )
 
 
-def rows_for(clip: str) -> tuple[PublishedRow, ...]:
+def rows_for(clip: str, architecture: str = "") -> tuple[PublishedRow, ...]:
     """The rows to set beside a model.
 
     Args:
         clip: name of a CLIP in open_clip, such as "ViT-B-16-quickgelu". For another size than those
             that were published there is none to compare with.
+        architecture: its META_ARCHITECTURE, "" where that is not known.
     """
     name = clip.replace("/", "-")
-    return tuple(row for row in ROWS if name.startswith(row.clip.replace("/", "-")))
+    return tuple(
+        row
+        for row in ROWS
+        if name.startswith(row.clip.replace("/", "-")) and row.architecture in ("", architecture)
+    )
 
 
 def benchmark_of(dataset_name: str) -> tuple[Benchmark, int] | None:

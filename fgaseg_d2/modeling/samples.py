@@ -23,7 +23,8 @@ class Sample(TypedDict, total=False):
     sem_seg: Tensor  # H x W, class numbers or the ignore value; in training
     unlabelled: Tensor  # H x W, bool, pixels whose label is withheld; in transductive training
     caption: str  # what the picture shows, as somebody wrote it
-    segments: Tensor  # M x H x W, bool, masks that may overlap; of any size in inference
+    # M x H x W, bool, may overlap; in inference of any size, or whatever `given_masks` takes.
+    segments: Tensor
     texts: list[str]  # what each of the M segments is, as somebody wrote it
     vocabulary: Any  # the words: a Vocabulary, or what `Vocabulary.coerce` takes
     height: int  # of the result, in pixels; the picture's if absent

@@ -142,8 +142,9 @@ class OpenVocabPredictor:
 
         Args:
             image, vocabulary: as in a call.
-            masks: the segments, M x H x W, which may overlap; None: those that TEST.PROPOSALS
-                finds.
+            masks: the segments, M x H x W, which may overlap and have any size, or in another form
+                (a list of masks or of COCO's run lengths, SAM's automatic masks, detectron2's
+                Instances, supervision's Detections); None: those that TEST.PROPOSALS finds.
 
         Returns:
             Each with its ``mask``, ``name``, ``score`` and the ``scores`` of all words; in the

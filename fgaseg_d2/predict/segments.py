@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..io.coco_masks import mask_box
+from ..modeling.proposals import given_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,29 +70,19 @@ def named_segments(
 
 
 def checked_masks(masks: Any) -> Tensor:
-    """Masks that somebody gives: an array M x H x W, or a list of such H x W.
+    """Masks that somebody gives, M x H x W, bool; what `given_masks` takes.
 
     Raises:
         ValueError: something else, or an empty mask.
     """
-    try:
-        found = (
-            np.stack([np.asarray(mask) for mask in masks]) if len(masks) else np.zeros((0, 1, 1))
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "expected masks M x H x W of one size, got something else; give an array, or a list of "
-            "arrays H x W"
-        ) from error
-    if found.ndim != 3 or found.dtype.kind not in "biuf":
-        raise ValueError(f"expected masks M x H x W, got an array of shape {list(found.shape)}")
-    empty = np.flatnonzero(~found.astype(bool).any((1, 2))).tolist()
+    found = given_masks(masks)
+    empty = (~found.flatten(1).any(1)).nonzero().squeeze(1).tolist()
     if empty:
         raise ValueError(
             f"expected masks with a pixel or more, got {len(empty)} without, such as number "
             f"{empty[0]}; leave them out"
         )
-    return torch.from_numpy(found.astype(bool))
+    return found
 
 
 def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

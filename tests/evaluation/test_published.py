@@ -2,10 +2,12 @@
 
 import pytest
 
+from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.markdown import results_page
 from fgaseg_d2.evaluation.outcome import Evaluation
 from fgaseg_d2.evaluation.published import ZERO_SHOT
 from fgaseg_d2.vocabulary.zero_shot import SPLITS
+from tests.conftest import config
 
 FIGURES = {"mIoU": 80.0, "seen_mIoU": 85.12, "unseen_mIoU": 70.34, "harmonic_mIoU": 77.03}
 
@@ -46,3 +48,42 @@ def test_harmonic_means_are_those_of_their_figures():
         for row in rows:
             mean = 2 / (1 / row.seen + 1 / row.unseen)
             assert row.harmonic == pytest.approx(mean, abs=0.11), row
+
+
+USE_PAPER = "USE (arXiv 2406.05271), trained on"
+
+
+def test_uses_figures_stand_beside_a_run_of_use_and_of_no_other_method():
+    sets = ("ade20k_847", "pascal_context_459", "ade20k_150", "pascal_context_59", "pascal_voc_20")
+
+    def table(architecture):
+        run = {"clip": "ViT-L-14-quickgelu", "architecture": architecture}
+        found = [
+            Evaluation(f"{name}_val", {"mIoU": 20.0}, n, n, run)
+            for name, n in zip(sets, (2000, 5104, 2000, 5104, 1449))
+        ]
+        lines = results_page(found).splitlines()
+        return [line.split(" | ") for line in lines if line.startswith("|")]
+
+    header, _, *rows = table("USE")
+    columns = [header.index(f"{USE_PAPER} {data}, ViT-L/14") for data in ("COCO", "COCO + VG")]
+    found = [" ".join(row[column] for column in columns) for row in rows]
+    # The paper has no figure of VOC.
+    assert found == ["13.3 13.4", "14.7 15.0", "37.0 37.1", "57.8 58.0", " "]
+    assert rows[0][columns[0] + 1] == "+6.7"
+    other = " ".join(table("FGASeg")[0])
+    assert USE_PAPER not in other and "CAT-Seg" in other
+
+
+def test_a_run_of_use_says_what_is_not_as_published():
+    sam = ("TEST.PROPOSALS.KIND", "sam")
+
+    def deviations(name, *opts):
+        return describe_run(config(f"configs/use/{name}.yaml", *opts))["deviations"]
+
+    segments = "TEST.PROPOSALS.KIND is 'superpixels' instead of 'sam'"
+    assert deviations("vitl14_dinov2") == [segments]
+    without = deviations("vitl14_dinov2", *sam, "MODEL.USE.GLOBAL", False)
+    assert without == ["MODEL.USE.GLOBAL is False instead of True"]
+    (towers,) = deviations("base", *sam)
+    assert towers.startswith("MODEL.USE.TOWERS is [{'name': 'clip'}] instead of ")

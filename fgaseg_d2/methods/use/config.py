@@ -87,6 +87,21 @@ _UNREAD = (
     *("MODEL.CLIP.GUIDANCE_BLOCKS", "MODEL.CLIP.PROMPT_LENGTH", "MODEL.CLIP.PROMPT_DEPTH"),
 )
 
+# Sizes, windows and words of the paper's evaluation are not known.
+_PUBLISHED = {
+    "MODEL.USE.TOWERS": [
+        {"name": "clip"},
+        {"name": "vit_large_patch14_dinov2", "pretrained": "lvd142m"},
+    ],
+    "MODEL.USE.LEVEL_MERGE": True,
+    "MODEL.USE.GLOBAL": True,
+    "TEST.PROPOSALS.KIND": "sam",
+    "TEST.SLIDING_WINDOW.ENABLED": False,
+    "INPUT.MIN_SIZE_TEST": None,
+    "INPUT.MAX_SIZE_TEST": None,
+    "MODEL.WORDS.PROMPT_TEMPLATES": None,
+}
+
 register_method(
     MethodConfig(
         "USE",
@@ -111,6 +126,7 @@ register_method(
             Part("MODEL.USE.LOSS", ("MODEL.USE.TEMPERATURE",), lambda loss: loss == "contrastive"),
         ),
         training_only=("MODEL.USE.TEMPERATURE", "MODEL.USE.MAX_SEGMENTS", "MODEL.USE.PIECES"),
+        published=_PUBLISHED,
         finds_segments=True,
     )
 )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..layers.area_pooling import area_shares, mask_means
 
-_CHUNK = 2**16  # pixels at a time
+_CELLS = 2**24  # pixels of masks at a time
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ class SegmentScores:
         size = (self.masks.shape[1], self.masks.shape[2])
         result = F.interpolate(background[None], size, mode="bilinear")[0].flatten(1)
         masks = self.masks.flatten(1)
-        for start in range(0, masks.shape[1], _CHUNK):
-            part = masks[:, start : start + _CHUNK].to(self.scores.dtype)
+        some = max(1, _CELLS // len(masks))
+        for start in range(0, masks.shape[1], some):
+            part = masks[:, start : start + some].to(self.scores.dtype)
             count = part.sum(0)
             mean = self.scores.T @ part / count.clamp(min=1)
-            window = result[:, start : start + _CHUNK]
-            result[:, start : start + _CHUNK] = torch.where(count > 0, mean, window)
+            window = result[:, start : start + some]
+            result[:, start : start + some] = torch.where(count > 0, mean, window)
         return result.unflatten(1, size)
 
 

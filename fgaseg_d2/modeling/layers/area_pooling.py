@@ -6,6 +6,8 @@ Letters: M masks, H W their size in pixels, h w the grid, C channels.
 import torch
 from torch import Tensor
 
+_PIXELS = 2**26  # of masks that are numbers at a time; as such they take four times the room
+
 
 def overlaps(cells: int, pixels: int, device: torch.device | None = None) -> Tensor:
     """How much of each cell each pixel covers, where both divide the same length evenly.
@@ -39,7 +41,10 @@ def area_shares(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     rows = overlaps(grid[0], masks.shape[1], masks.device)
     columns = overlaps(grid[1], masks.shape[2], masks.device)
-    return rows @ masks.float() @ columns.T
+    if not len(masks):
+        return rows.new_zeros(0, *grid)
+    some = max(1, _PIXELS // (masks.shape[1] * masks.shape[2]))
+    return torch.cat([rows @ part.float() @ columns.T for part in masks.split(some)])
 
 
 def mask_means(shares: Tensor, maps: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ...checkpoint.kept_tensors import KeptTensors
 from ...io.coco_masks import decoded_mask, encoded_mask
 from ...wording import PATH, plain
 from ..samples import Sample
+from .given import given_masks
 
 Proposer = Callable[[np.ndarray], np.ndarray]
 
@@ -76,14 +77,14 @@ class GivenSegments:
         """See `Proposals`.
 
         Raises:
-            ValueError: it brings none.
+            ValueError: it brings none, or what are no masks; see `given_masks`.
         """
         if "segments" not in item:
             raise ValueError(
                 'expected "segments" in the input, masks M x H x W, got none; give some, or let '
                 "TEST.PROPOSALS.KIND find them"
             )
-        return item["segments"].detach().cpu().bool()
+        return given_masks(item["segments"])
 
 
 class FiledSegments:
