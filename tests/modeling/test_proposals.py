@@ -13,6 +13,7 @@ from fgaseg_d2.io.coco_masks import encoded_mask
 from fgaseg_d2.modeling.inference.segment_scores import SegmentScores, voted
 from fgaseg_d2.modeling.proposals import FiledSegments, GivenSegments, PictureSegments
 from fgaseg_d2.modeling.proposals.filtering import filtered
+from fgaseg_d2.modeling.proposals.sam import SAMMasks
 from fgaseg_d2.modeling.proposals.superpixels import Superpixels
 from tests.conftest import build_small
 from tests.methods.tester import picture
@@ -64,6 +65,50 @@ def test_small_masks_go_and_of_equal_ones_the_best_stays():
     np.testing.assert_array_equal(found, masks[kept])
     np.testing.assert_array_equal(left, scores[kept])
     assert len(filtered(masks[:0], scores[:0], 4, 0.8)[0]) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_many_overlapping_masks_those_of_a_loop_stay(seed):
+    """Blobs of all sizes, some of them nearly the same; scores with ties."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((30, 14, 16), bool)
+    for mask in masks:
+        top, left, height, width = rng.integers(0, 9), rng.integers(0, 9), *rng.integers(2, 8, 2)
+        mask[top : top + height, left : left + width] = True
+    masks = np.concatenate([masks, masks ^ (rng.random(masks.shape) < 0.02)])
+    scores = rng.integers(0, 8, 60) / 8
+    for smallest, same in ((1, 0.8), (10, 0.5), (30, 0.8), (1, 1.0)):
+        kept = by_pairs(masks, scores, smallest, same)
+        found, left = filtered(masks, scores, smallest, same)
+        np.testing.assert_array_equal(found, masks[kept])
+        np.testing.assert_array_equal(left, scores[kept])
+
+
+def test_the_borders_of_what_stays():
+    """100 pixels are enough, an IoU of 0.8 is not above it, and what is dropped drops nothing."""
+    masks = np.zeros((5, 10, 30), bool)
+    masks[0, :, :10] = masks[1, :, :8] = True  # 100 and 80 pixels, IoU 0.8
+    masks[2, :, 20:] = masks[3, :, 20:] = masks[4, :9, 20:] = True
+    masks[4, 9, 20:29] = True  # 99 pixels
+    found = filtered(masks, np.array([0.5, 0.9, 0.3, 0.4, 1.0]), 100, 0.8)[1]
+    assert found.tolist() == [0.5, 0.4]
+    found = filtered(masks, np.array([0.5, 0.9, 0.3, 0.4, 1.0]), 80, 0.8)[1]
+    assert found.tolist() == [1.0, 0.9, 0.5]
+    # Alike in a row: the second goes with the first, and does not take the third along.
+    row = np.zeros((3, 1, 30), bool)
+    row[0, 0, :20] = row[1, 0, 2:22] = row[2, 0, 4:24] = True
+    found = filtered(row, np.array([0.9, 0.8, 0.7]), 1, 0.8)[1]
+    assert found.tolist() == [0.9, 0.7]
+
+
+def test_other_weights_in_the_folder_of_a_sam_are_another_sam(tmp_path):
+    """Whose masks are not those that were kept of the first."""
+    (tmp_path / "model.safetensors").write_bytes(b"first")
+    first = repr(SAMMasks(str(tmp_path)))
+    assert repr(SAMMasks(str(tmp_path))) == first
+    (tmp_path / "model.safetensors").write_bytes(b"the second")
+    assert repr(SAMMasks(str(tmp_path))) != first
+    assert repr(SAMMasks("facebook/sam-vit-base")) == repr(SAMMasks("facebook/sam-vit-base"))
 
 
 def test_segments_are_kept_by_picture_and_setting(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,12 @@ class SAMMasks:
     smallest: int = 100
     same: float = 0.8
     device: str = "cpu"
+    _files: tuple[tuple[str, int, int], ...] = field(init=False, default=())
     _loaded: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note which files a folder holds, so that masks of others are not taken for its own."""
+        object.__setattr__(self, "_files", _files_of(Path(self.model)))
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """H x W x 3 uint8, RGB -> M x H x W, bool, which may overlap and need not cover it."""
@@ -81,3 +87,12 @@ class SAMMasks:
                 ) from error
             self._loaded.append(generator)
         return self._loaded[0]
+
+
+def _files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, bytes and time of each file of a folder; none of what is no folder."""
+    try:
+        states = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+    except OSError:
+        return ()
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
