@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .geometry import Size
+
 # Of a difference, in local standard deviations, at which a neighbor's weight falls by 1 / e.
 _TOLERANCE = 0.1
 # Where a picture is constant, all differences are 0 and all neighbors weigh the same.
 _TINY = 1e-8
-_CHUNK = 2**20  # scores refined at a time, which then stay in a processor's cache
+_CLASSES = 64  # refined at a time
 
 
 @dataclass(frozen=True)
@@ -57,54 +59,62 @@ class PixelAdaptiveRefinement:
             image: 3 x H x W, in any range.
 
         Returns:
-            K x H x W; the scores themselves for 0 iterations.
+            K x H x W, float32; the scores themselves for 0 iterations.
         """
         if not self.iterations:
             return scores
         size = (image.shape[1], image.shape[2])
-        weights = self.weights(image.float()).to(scores.dtype)
-        step = max(1, _CHUNK // (size[0] * size[1]))
+        places = self._places(size, image.device)
+        weights = self.weights(image.float()).flatten(1).T.contiguous()
         parts = []
-        for part in scores.split(step):
-            part = F.interpolate(part[None], size, mode="bilinear")[0]
+        for part in scores.float().split(_CLASSES):
+            table = F.interpolate(part[None], size, mode="bilinear")[0].flatten(1).T
             for _ in range(self.iterations):
-                part = self._averaged(part, weights)
-            parts.append(part)
+                table = F.embedding_bag(
+                    places, table.contiguous(), per_sample_weights=weights, mode="sum"
+                )
+            parts.append(table.T.unflatten(1, size))
         return torch.cat(parts)
 
     def weights(self, image: Tensor) -> Tensor:
         """What each neighbor weighs: picture 3 x H x W -> P x H x W, which add up to 1 over P."""
-        mean = torch.zeros_like(image)
-        count = 9 * len(self.dilations)
-        for near in self._squares(image):
-            mean += near / count
-        variance = torch.zeros_like(image)
-        for near in self._squares(image):
-            variance += (near - mean).square() / (count - 1)
-        tolerance = _TINY + _TOLERANCE * variance.sqrt()
-        unlike = [((near - image).abs() / tolerance).mean(0) for near in self._neighbors(image)]
+        # Twice over the squares, and none of them kept: there may be dozens.
+        none = torch.zeros_like(image)
+        mean = sum(self._moved(image), none) / (9 * len(self.dilations))
+        squares = sum(((near - mean).square() for near in self._moved(image)), none)
+        deviation = (squares / (9 * len(self.dilations) - 1)).sqrt()
+        tolerance = _TINY + _TOLERANCE * deviation
+        unlike = [
+            ((near - image).abs() / tolerance).mean(0)
+            for (down, right), near in zip(self._steps(), self._moved(image), strict=True)
+            if down or right
+        ]
         return torch.stack(unlike).neg_().softmax(0)
 
-    def _averaged(self, maps: Tensor, weights: Tensor) -> Tensor:
-        """One iteration: K x H x W -> K x H x W."""
-        total = torch.zeros_like(maps)
-        for weight, near in zip(weights, self._neighbors(maps), strict=True):
-            total.addcmul_(weight, near)
-        return total
+    def _steps(self) -> list[tuple[int, int]]:
+        """Down and right from a pixel to the places of its squares, itself included."""
+        return [
+            (down, right)
+            for dilation in self.dilations
+            for down in (-dilation, 0, dilation)
+            for right in (-dilation, 0, dilation)
+        ]
 
-    def _neighbors(self, maps: Tensor) -> Iterator[Tensor]:
-        """Maps C x H x W -> the same moved by each of the P neighbors, as views of a padded one."""
-        for index, moved in enumerate(self._squares(maps)):
-            if index % 9 != 4:
-                yield moved
-
-    def _squares(self, maps: Tensor) -> Iterator[Tensor]:
-        """As `_neighbors`, with the pixel itself in the middle of the 9 of each dilation."""
+    def _moved(self, image: Tensor) -> Iterator[Tensor]:
+        """The picture moved by each of the steps; what stands beyond an edge is that edge's."""
         margin = max(self.dilations)
-        padded = F.pad(maps[None], (margin,) * 4, mode="replicate")[0]
-        height, width = maps.shape[1:]
-        for dilation in self.dilations:
-            for down in (-dilation, 0, dilation):
-                for right in (-dilation, 0, dilation):
-                    top, left = margin + down, margin + right
-                    yield padded[:, top : top + height, left : left + width]
+        padded = F.pad(image[None], (margin,) * 4, mode="replicate")[0]
+        height, width = image.shape[1:]
+        for down, right in self._steps():
+            top, left = margin + down, margin + right
+            yield padded[:, top : top + height, left : left + width]
+
+    def _places(self, size: Size, device: torch.device) -> Tensor:
+        """Of each pixel the numbers of its neighbors, H W x P, row by row."""
+        steps = torch.tensor([step for step in self._steps() if any(step)], device=device)
+        rows, columns = (
+            (torch.arange(side, device=device)[:, None] + moves).clamp(0, side - 1)
+            for side, moves in zip(size, steps.T, strict=True)
+        )
+        places = rows[:, None] * size[1] + columns
+        return places.flatten(0, 1).to(torch.int32)
