@@ -185,6 +185,9 @@ def _add_inference(cfg: CN) -> None:
     # On test sets whose class 0 is background, above 0: the word is not looked for, and background
     # is where no class's probability reaches this. 0: background is a word as others are.
     cfg.TEST.BACKGROUND_THRESHOLD = 0.0
+    # On the same sets, words that are looked for and stand for background beside that, such as
+    # "background" or "sky,wall,road". One that is a class of the set is left out there.
+    cfg.TEST.BACKGROUND_WORDS = ""
     cfg.TEST.UNSEEN_CLASSES = ""  # old name of DATASETS.UNSEEN
     # Keep the label maps, to look at and to score again without the model.
     cfg.TEST.SAVE_PREDICTIONS = False

@@ -62,6 +62,8 @@ class MethodConfig:
         published: values of keys behind the method's published figures, which results of others
             are compared with; None for what was not published.
         protocol: keys that belong to the description of a protocol, by what they are called there.
+        trained_on: "captions", "nothing" where it is CLIP itself, "" for label maps. Results stand
+            beside those of the like.
         finds_segments: it looks for segments whatever TEST.SEGMENT_VOTE says.
     """
 
@@ -76,6 +78,7 @@ class MethodConfig:
     grouping: tuple[str, ...] = ()
     published: Mapping[str, Any] = field(default_factory=dict)
     protocol: Mapping[str, str] = field(default_factory=dict)
+    trained_on: str = ""
     finds_segments: bool = False
 
 

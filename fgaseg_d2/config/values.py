@@ -146,6 +146,7 @@ _TEST = {
     "FRAGMENTS": FLAG,
     "OLD_MIOU_RULE": FLAG,
     "BACKGROUND_THRESHOLD": number(0, 1),
+    "BACKGROUND_WORDS": TEXT,
     "SEGMENT_VOTE": FLAG,
     "PROPOSALS.KIND": one_of("superpixels", "sam", "given", "file"),
     "PROPOSALS.SUPERPIXELS": whole(1, 2**20),

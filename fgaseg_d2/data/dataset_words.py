@@ -10,6 +10,8 @@ from detectron2.data import MetadataCatalog
 
 from ..vocabulary import Vocabulary
 from ..vocabulary import dataset_words as metadata_words
+from ..vocabulary.parsing import same_name
+from ..vocabulary.sources import split_classes
 from ..vocabulary.vocabulary import BACKGROUND
 from ..wording import shown
 from .labels import LabelSpec
@@ -38,7 +40,8 @@ def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
     """The words to evaluate a dataset with: of DATASETS.TEST_VOCABULARIES, or its own.
 
     Args:
-        cfg: DATASETS.TEST, DATASETS.TEST_VOCABULARIES and TEST.BACKGROUND_THRESHOLD are used.
+        cfg: DATASETS.TEST, DATASETS.TEST_VOCABULARIES, TEST.BACKGROUND_THRESHOLD and
+            TEST.BACKGROUND_WORDS are used.
         labels: of a dataset, which need not be in DATASETS.TEST.
 
     Raises:
@@ -53,13 +56,30 @@ def evaluation_vocabulary(cfg: CfgNode, labels: LabelSpec) -> Vocabulary:
         if not words:
             raise
         raise type(error)(f"DATASETS.TEST_VOCABULARIES: {error}") from None
-    if cfg.TEST.BACKGROUND_THRESHOLD and vocabulary.classes[0] == (BACKGROUND,):
-        threshold = cfg.TEST.BACKGROUND_THRESHOLD
-        vocabulary = dataclasses.replace(
-            vocabulary, classes=vocabulary.classes[1:], background_threshold=threshold
-        )
+    if vocabulary.classes[0] == (BACKGROUND,):
+        vocabulary = _with_background(vocabulary, cfg)
     _check_fit(vocabulary, labels, words)
     return vocabulary
+
+
+def _with_background(vocabulary: Vocabulary, cfg: CfgNode) -> Vocabulary:
+    """Words whose first class is background -> the others, and what background is instead.
+
+    Source: SCLIP's and NACLIP's code has words and a threshold for it, TCL's the threshold alone.
+    """
+    threshold, given = cfg.TEST.BACKGROUND_THRESHOLD, cfg.TEST.BACKGROUND_WORDS
+    if not threshold and not given.strip():
+        return vocabulary
+    rest = dataclasses.replace(vocabulary, classes=vocabulary.classes[1:])
+    try:
+        words = [name for names in split_classes(given) for name in names] if given.strip() else []
+        taken = {same_name(name) for names in rest.classes for name in names}
+        free = [word for word in words if same_name(word) not in taken]
+        if not free and not threshold:
+            raise ValueError("expected words that are no class, got classes alone; add others")
+        return rest.with_background(free, threshold)
+    except ValueError as error:
+        raise ValueError(f"TEST.BACKGROUND_WORDS {shown(given)}: {error}") from None
 
 
 def with_test_set(cfg: CfgNode, dataset_name: str) -> CfgNode:

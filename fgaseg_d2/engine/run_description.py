@@ -39,8 +39,8 @@ def describe_run(
 
     Returns:
         "weights", "config", "clip", "architecture", "protocol" (one line), "deviations" from the
-        published one, "fingerprint", which differs where weights or settings do, and "unseen", what
-        DATASETS.UNSEEN says where it says anything.
+        published one, "fingerprint", which differs where weights or settings do, "unseen", what
+        DATASETS.UNSEEN says where it says anything, and "trained_on", where that is no label maps.
     """
     return {
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
@@ -59,6 +59,7 @@ def describe_run(
             if words
         ],
         "fingerprint": _fingerprint(cfg),
+        **({"trained_on": source} if (source := chosen_method(cfg).trained_on) else {}),
         **({"unseen": unseen} if (unseen := setting(cfg, "DATASETS.UNSEEN")) else {}),
     }
 

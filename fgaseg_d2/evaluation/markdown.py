@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..data.occurrence import nowhere
 from ..vocabulary.zero_shot import SPLITS
+from . import without_masks
 from .outcome import Evaluation
 from .published import ZERO_SHOT, PublishedRow, benchmark_of, rows_for
 
@@ -38,7 +39,7 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
     run = evaluations[0].run
     published = [
         row
-        for row in rows_for(str(run.get("clip", "")), str(run.get("architecture", "")))
+        for row in _rows_beside(run)
         if any(_published(row, one.dataset) is not None for one in evaluations)
     ]
     names = [name for name in _FIGURES if any(name in one.results for one in evaluations)]
@@ -55,7 +56,15 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
         notes.append("Published figures are mIoU; a difference is ours minus theirs.")
     bullets = [f"* {note}" for note in notes]
     page = ["# Results", "", "In percent.", "", *lines, "", *bullets, ""]
-    return "\n".join([*page, *_zero_shot(evaluations)])
+    beside = without_masks.section(evaluations) if "trained_on" in run else []
+    return "\n".join([*page, *beside, *_zero_shot(evaluations)])
+
+
+def _rows_beside(run: Mapping) -> tuple[PublishedRow, ...]:
+    """The rows of methods that see label maps; none beside what learned from captions."""
+    if run.get("trained_on") == "captions":
+        return ()
+    return rows_for(str(run.get("clip", "")), str(run.get("architecture", "")))
 
 
 def _zero_shot(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -118,3 +118,48 @@ def test_a_dataset_that_names_itself_as_its_words(blocks):
     MetadataCatalog.get(blocks).vocabulary = blocks
     with pytest.raises(ValueError, match="vocabulary of dataset 'blocks', got its own name"):
         words(blocks)
+
+
+WITH_BACKGROUND = ("pascal_voc_21_val", "pascal_context_60_val", "coco_object_81_val")
+
+
+@pytest.mark.parametrize("dataset", [*WITH_BACKGROUND, "pascal_voc_20_val", "cityscapes_19_val"])
+@pytest.mark.parametrize(
+    ("threshold", "given", "background"),
+    [
+        (0.0, "", None),
+        (0.4, "", ()),
+        (0.0, "background", ("background",)),
+        (0.1, "background", ("background",)),
+        (0.1, "mountain lake; Bed;rail", ("mountain lake", "Bed", "rail")),
+    ],
+    ids=str,
+)
+def test_background_is_a_word_a_threshold_or_both(dataset, threshold, given, background):
+    """On sets whose class 0 it is, and there alone; a class of the set stands for no background."""
+    keys = ("TEST.BACKGROUND_THRESHOLD", threshold, "TEST.BACKGROUND_WORDS", given)
+    found, plain = words(dataset, *keys), Vocabulary.from_benchmark(dataset[: -len("_val")])
+    if dataset not in WITH_BACKGROUND or background is None:
+        assert found == plain
+        return
+    assert plain.classes[0] == ("background",)
+    has_bed = dataset in ("pascal_context_60_val", "coco_object_81_val")
+    assert found.classes == plain.classes[1:]
+    assert found.background == tuple(w for w in background if not (w == "Bed" and has_bed))
+    assert found.background_threshold == threshold
+    assert len(found) == len(plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("sky,,wall", "TEST.BACKGROUND_WORDS 'sky,,wall': "),
+        ("sky,sky", "TEST.BACKGROUND_WORDS 'sky,sky': "),
+        ("cat, Dog", "expected words that are no class, got classes alone"),
+    ],
+)
+def test_background_words_that_cannot_be_are_one_line(given, message):
+    with pytest.raises(ValueError) as caught:
+        words("pascal_voc_21_val", "TEST.BACKGROUND_WORDS", given)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert len(words("pascal_voc_20_val", "TEST.BACKGROUND_WORDS", "cat, Dog")) == 20

@@ -2,10 +2,12 @@
 
 import pytest
 
+from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.markdown import results_page
 from fgaseg_d2.evaluation.outcome import Evaluation
 from fgaseg_d2.evaluation.published import ZERO_SHOT
+from fgaseg_d2.evaluation.without_masks import COLUMNS, ROWS
 from fgaseg_d2.vocabulary.zero_shot import SPLITS
 from tests.conftest import config
 
@@ -87,3 +89,57 @@ def test_a_run_of_use_says_what_is_not_as_published():
     assert without == ["MODEL.USE.GLOBAL is False instead of True"]
     (towers,) = deviations("base", *sam)
     assert towers.startswith("MODEL.USE.TOWERS is [{'name': 'clip'}] instead of ")
+
+
+def beside(*evaluations, run):
+    """Rows of the section on methods without label maps, as lists of cells; None without it."""
+    text = results_page([Evaluation(*one, run) for one in evaluations])
+    parts = text.split("## Beside methods without label maps")
+    if len(parts) == 1:
+        return None
+    lines = [line for line in parts[1].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+EVALUATED = [
+    ("ade20k_150_val", {"mIoU": 11.25}, 2000, 2000),
+    ("storybook_val", {"mIoU": 80.0}, 9, 9),
+    ("pascal_voc_21_val", {"mIoU": 45.55}, 1449, 1449),
+    ("cityscapes_19_val", {"mIoU": 7.0}, 20, 500),
+    ("coco_object_81_val", {"mIoU": 20.0}, 3, 3),
+    ("pascal_context_59_val", {}, 5104, 5104),
+]
+
+
+@pytest.mark.parametrize("source", ["captions", "nothing"])
+def test_a_method_without_label_maps_stands_beside_its_like(source):
+    """Sets in the order of their tables; void where not all pictures were scored."""
+    rows = beside(*EVALUATED, run={"trained_on": source, "clip": "ViT-B/16"})
+    assert rows[0] == ["method", "VOC 21", "COCO-Object", "Context 59", "Cityscapes", "ADE20K"]
+    assert rows[2] == ["**this run**", "45.55", "20.00 (void)", "-", "7.00 (void)", "11.25"]
+    found = {row[0]: row[1:] for row in rows[3:]}
+    assert len(found) == 7
+    assert found["SCLIP, paper"] == ["59.1", "30.5", "34.2", "32.2", "16.1"]
+    assert found["CoDe, trained on captions"] == ["57.7", "32.3", "-", "28.9", "17.7"]
+
+
+def test_others_do_not_stand_there():
+    assert beside(*EVALUATED, run={"clip": "ViT-B/16"}) is None
+    assert beside(EVALUATED[1], run={"trained_on": "captions"}) is None
+
+
+@pytest.mark.parametrize(("run", "compared"), [({}, True), ({"trained_on": "captions"}, False)])
+def test_what_learned_from_captions_is_not_compared_with_what_saw_masks(run, compared):
+    text = results_page([Evaluation(*EVALUATED[0], {"clip": "ViT-B-16", **run})])
+    assert ("FGAseg (arXiv" in text) == compared
+
+
+def test_published_means_are_those_of_the_papers():
+    """Over the eight sets, as their tables have them; a slip of the pen in one would show."""
+    means = {row.method.split(",")[0]: sum(row.miou.values()) / 8 for row in ROWS}
+    assert means["MaskCLIP"] == pytest.approx(30.3, abs=0.06)
+    assert means["SCLIP"] == pytest.approx(38.2, abs=0.06)
+    assert means["ClearCLIP"] == pytest.approx(38.1, abs=0.06)
+    assert means["NACLIP"] == pytest.approx(39.4, abs=0.06)
+    assert means["NACLIP with PAMR"] == pytest.approx(42.46, abs=0.01)
+    assert set(BENCHMARKS) >= set(COLUMNS)

@@ -89,5 +89,16 @@ register_method(
             Part("MODEL.MGCA.LOSS.AREA_WEIGHT", _inside("LOSS.AREA")),
         ),
         training_only=_inside("LOSS.", "MOSAIC"),
+        trained_on="captions",
+        # TCL's protocol, the setting that this is reconstructed on.
+        published={
+            "MODEL.CLIP.IMAGE_SIZE": [448, 448],
+            "MODEL.WORDS.PROMPT_TEMPLATES": "imagenet",
+            "INPUT.MIN_SIZE_TEST": 448,
+            "INPUT.MAX_SIZE_TEST": 2048,
+            "TEST.SLIDING_WINDOW.SHORT_SIDE": 448,
+            "TEST.SLIDING_WINDOW.SIZE": [448, 448],
+            "TEST.SLIDING_WINDOW.STRIDE": [224, 224],
+        },
     )
 )
