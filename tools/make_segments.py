@@ -110,10 +110,15 @@ def _make(options: argparse.Namespace) -> None:
         f"{options.file}: {written.pictures} pictures{before}, {written.segments} segments; left "
         f"out: {few(left_out) or 'none'}"
     )
+    if not written.pictures:
+        raise ValueError(
+            f"expected pictures that can be used, got none; {options.file} was not written, "
+            "correct what is named above"
+        )
     if written.problems:
         raise ValueError(
-            f"{len(written.problems)} annotations or pictures cannot be used and are not in "
-            f"{options.file}; correct them and start again, or go on without them"
+            f"expected what can be used, got {len(written.problems)} annotations or pictures that "
+            f"cannot; {options.file} is without them: correct them and start again, or go on"
         )
 
 

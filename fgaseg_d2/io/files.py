@@ -190,14 +190,22 @@ def atomic_path(
     path = Path(path)
     with writing(path, elsewhere, then):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check_replaceable(path, elsewhere)
+        check_replaceable(path, elsewhere)
         remove_leftovers_once(path.parent)
         with partial_file(path) as temporary:
             yield temporary
 
 
-def _check_replaceable(path: Path, elsewhere: str) -> None:
-    """Find before the work what a finished file could not replace, or must not."""
+def check_replaceable(path: Path, elsewhere: str = "another folder") -> None:
+    """Find before the work what a finished file could not replace, or must not.
+
+    Args:
+        path: of the file.
+        elsewhere: as for :func:`atomic_path`.
+
+    Raises:
+        WriteError: a folder, a device or a pipe is there.
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

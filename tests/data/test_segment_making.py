@@ -134,7 +134,7 @@ def test_pictures_that_cannot_be_used_are_named_and_the_others_written(labelled,
     printed = capsys.readouterr()
     assert "0.label.png: expected label values 0 .. 3" in printed.out
     assert "1.png has 24 x 32" in printed.out and "made.jsonl: 1 pictures" in printed.out
-    assert printed.err.startswith("error: 2 annotations or pictures cannot be used")
+    assert "got 2 annotations or pictures that cannot" in printed.err
 
 
 def rectangle(left, top, right, bottom):
@@ -391,6 +391,25 @@ def when_free(path, items, make):
     except ValueError as error:
         assert "another one that writes it" in str(error)
         return None
+
+
+def test_a_file_stays_where_there_is_nothing_to_replace_it(labelled, tmp_path, capsys):
+    path = coco(tmp_path, GOOD)
+    before = made(tmp_path, "--coco", path)
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "b.png").unlink()
+    assert made(tmp_path, "--coco", path, code=1) == before
+    printed = capsys.readouterr()
+    assert printed.out.count("  error: image") == 2 and "made.jsonl was not written" in printed.err
+    assert not unfinished_path(tmp_path / "made.jsonl").exists()
+
+
+def test_what_cannot_be_replaced_is_found_before_the_work(tmp_path):
+    (tmp_path / "own.jsonl").mkdir()
+    make = Stopped()
+    with pytest.raises(OSError, match="it is a folder"):
+        write_records(tmp_path / "own.jsonl", range(3), make, {})
+    assert make.asked == [] and [file.name for file in tmp_path.iterdir()] == ["own.jsonl"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(labelled, tmp_path, capsys):

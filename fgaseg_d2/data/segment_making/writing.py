@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ...io.file_errors import writing
-from ...io.files import atomic_path
+from ...io.files import atomic_path, check_replaceable
 from ...io.partial_files import lock
 from ...parallel import each
 from .made import Made
@@ -55,7 +55,7 @@ def write_records(
     one that was killed has made, and the file itself is there only when it is whole.
 
     Args:
-        file: JSON Lines, replaced.
+        file: JSON Lines, replaced where there is a record or more.
         items: picklable.
         make: picklable.
         settings: whatever decides the records, as JSON has it.
@@ -68,6 +68,7 @@ def write_records(
     unfinished = unfinished_path(file)
     with writing(unfinished):
         file.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(file)
         stream = os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     with stream:
         if not lock(stream.fileno(), without=True):
@@ -116,17 +117,24 @@ def _content(line: bytes) -> Any:
 
 
 def _finished(stream: BinaryIO, file: Path) -> Written:
-    """Write the records, without what was noted beside them."""
+    """Write the records, without what was noted beside them, and count them."""
     result = Written()
+    for made in _noted(stream):
+        result.problems += made["problems"]
+        result.left_out.update(made["left_out"])
+        if made["record"] is not None:
+            result.pictures += 1
+            result.segments += len(made["record"]["segments"])
+    if result.pictures:
+        with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as records:
+            for made in _noted(stream):
+                if made["record"] is not None:
+                    records.write(json.dumps(made["record"]) + "\n")
+    return result
+
+
+def _noted(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    """What was made of each item, behind the settings."""
     stream.seek(0)
     stream.readline()
-    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as records:
-        for line in stream:
-            made = json.loads(line)
-            result.problems += made["problems"]
-            result.left_out.update(made["left_out"])
-            if made["record"] is not None:
-                result.pictures += 1
-                result.segments += len(made["record"]["segments"])
-                records.write(json.dumps(made["record"]) + "\n")
-    return result
+    yield from map(json.loads, stream)
