@@ -30,7 +30,6 @@ class Cityscapes(Family):
 
     name = "cityscapes_19"
     benchmarks = ("cityscapes_19",)
-    shares_pictures = True
 
     def find(self, root: Path, split: str) -> Listing:
         """Pair leftImg8bit/<split>/<city> with gtFine/<split>/<city>."""
@@ -92,7 +91,8 @@ class Cityscapes(Family):
     def prepared(self, root: Path, split: str) -> Listing:
         """See `Family`."""
         folders = self.splits(split)[self.benchmarks[0]]
-        stems = sorted(_files(root / folders.label_dir, _PICTURE))
+        tops = (root / folders.label_dir, root / folders.image_dir)
+        stems = sorted({stem for top in tops for stem in _files(top, _PICTURE)})
         more = {"raw_label": Path(), "raw_picture": Path()}
         return Listing([self.sample(root, split, stem, **more) for stem in stems])
 

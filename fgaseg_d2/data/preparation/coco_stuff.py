@@ -21,6 +21,14 @@ _VALUES = range(182)
 _UNLABELLED = 255
 
 
+# What GroupViT's and mmsegmentation's scripts write beside the maps that they read.
+_MADE_OF_THEM = ("_instanceTrainIds", "_labelTrainIds")
+
+
+def _is_original(stem: str) -> bool:
+    return not stem.endswith(_MADE_OF_THEM)
+
+
 class CocoStuff(Family):
     """The pixel maps of stuffthingmaps_trainval2017.zip."""
 
@@ -37,7 +45,7 @@ class CocoStuff(Family):
                 Part("pictures", f"coco-stuff/images/{split}2017", ".jpg"),
             ],
         )
-        return pair_folders(self, root, split, labels, pictures)
+        return pair_folders(self, root, split, labels, pictures, is_label=_is_original)
 
     @cached_property
     def tables(self) -> Mapping[str, ValueTable]:
