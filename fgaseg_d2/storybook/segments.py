@@ -14,14 +14,12 @@ import numpy as np
 from ..io.files import atomic_path
 from ..io.segment_files import described_segment
 from ..parallel import available_processors, each
-from .classes import FULL_CLASSES, IGNORE_LABEL, PRODUCTS, STUFF_CLASSES, THINGS
+from .classes import FULL_CLASSES, IGNORE_LABEL, PRODUCTS, STUFF_CLASSES
 from .dataset import SPLITS, Settings, scene_name, scene_seed, split_folder
 from .scenes import Scene, draw_scene
 
 SEGMENTS_NAME = "segments.jsonl"
 LEAST_PIXELS = 16  # of a segment; what is smaller shows nothing
-# Of a thing's noun among its texts: "house" calls a "red house" of the same batch a wrong answer.
-NOUN_WEIGHT = 0.1
 
 
 def scene_segments(scene: Scene) -> list[dict[str, Any]]:
@@ -30,7 +28,7 @@ def scene_segments(scene: Scene) -> list[dict[str, Any]]:
     Returns:
         For each "rle" (COCO), "bbox" (left, top, width, height), "area" (pixels), "score" 1,
         "level" "object" and "texts", dicts with the text as "t": of a thing its pair, its full
-        phrase and its noun, as far as these differ, the noun with a low "weight".
+        phrase and its noun, as far as these differ.
     """
     found = []
     for class_id in np.unique(scene.label[scene.things == 0]).tolist():
@@ -50,8 +48,7 @@ def scene_segments(scene: Scene) -> list[dict[str, Any]]:
 
 def _described(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Texts as a file has them, each once."""
-    found = [{"t": text, "source": "storybook"} for text in dict.fromkeys(texts)]
-    return [text | {"weight": NOUN_WEIGHT} if text["t"] in THINGS else text for text in found]
+    return [{"t": text, "source": "storybook"} for text in dict.fromkeys(texts)]
 
 
 def write_segments(root: str | os.PathLike[str], split: str, workers: int | None = None) -> Path:
