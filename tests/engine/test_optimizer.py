@@ -79,7 +79,7 @@ def test_the_first_step_of_adamw_is_that_of_its_formula_with_its_epsilon():
 
 @pytest.mark.parametrize(
     ("name", "epsilon"),
-    [("mgca/cc3m", 1e-6), ("mgca/storybook", 1e-8), ("use/base", 1e-8), ("fgaseg/tiny", 1e-8)],
+    [("mgca/cc3m", 1e-6), ("mgca/storybook", 1e-6), ("use/base", 1e-8), ("fgaseg/tiny", 1e-8)],
 )
 def test_adamws_epsilon_is_that_of_the_configuration(name, epsilon):
     groups = build_optimizer(config(f"configs/{name}.yaml"), Toy()).param_groups

@@ -7,8 +7,9 @@ from fgaseg_d2 import OpenVocabPredictor, Vocabulary
 from fgaseg_d2.storybook import SEEN_CLASSES, draw_scene
 from fgaseg_d2.storybook.vocabularies import SEEN
 
-# Pixels whose word is right, at least, in percent; the CLIP of the package alone has 70 here.
-LEAST = {"ldvc_tiny": 72, "use_tiny": 77}
+# Pixels whose word is right, at least, in percent; the CLIP of the package alone has 70 here, MGCA
+# before its training 60.
+LEAST = {"ldvc_tiny": 72, "mgca_tiny": 64, "use_tiny": 77}
 
 
 @pytest.mark.parametrize("name", LEAST)

@@ -156,7 +156,7 @@ def test_pictures_that_fill_no_mosaic_are_told_apart_from_those_that_do():
 
 def test_gates_masks_and_temperature_learn_at_a_rate_of_their_own_and_do_not_decay():
     model = mgca("MODEL.MGCA.MASK.SHARPNESS", 8.0, "MODEL.MGCA.MASK.OFFSET", -4.5)
-    assert float(model.grounding(torch.tensor(0.5))) == pytest.approx(8 * 0.5 - 4.5)
+    assert model.grounding(torch.tensor(0.5)).item() == pytest.approx(8 * 0.5 - 4.5)
     rates = ("SOLVER.BASE_LR", 0.1, "SOLVER.LR_MULTIPLIERS.SCALARS", 20.0)
     cfg = config("configs/mgca/base.yaml", *rates)
     groups = parameter_groups(cfg, model)
