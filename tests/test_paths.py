@@ -28,6 +28,8 @@ from tests.engine import training
 PROGRAMS = {
     "benchmark": {"json": ["--json", "~/a.json"], "plot": ["--plot", "~/a.png"]},
     "check_parity": {"folder": ["~/a"]},
+    "check_segments": {"files": ["~/a.jsonl"], "images": ["b", "--images", "~/a"]},
+    "check_shards": {"list": ["b", "--list", "~/a.txt"]},
     "convert_checkpoint": {"input": ["~/a.pth", "b"], "output": ["b", "~/a.pth"]},
     "evaluate_predictions": {
         "folder": ["~/a"],
@@ -35,6 +37,11 @@ PROGRAMS = {
         "output": ["b", "--output", "~/a"],
     },
     "install_detectron2": {"constraint": ["-c", "~/a.txt"]},
+    "make_segments": {
+        "file": ["~/a.jsonl", "--coco", "b"],
+        "coco": ["b", "--coco", "~/a.json"],
+        "images": ["b", "--coco", "c", "--images", "~/a"],
+    },
     "make_storybook": {"root": ["--root", "~/a"], "output": ["--output", "~/a.png"]},
     "prepare_datasets": {"root": ["all", "--root", "~/a"]},
     "run_study": {
@@ -79,7 +86,9 @@ def parser_of(program, monkeypatch):
 )
 def test_arguments_of_programs(program, name, home, monkeypatch):
     options = parser_of(program, monkeypatch)().parse_args(PROGRAMS[program][name])
-    assert str(getattr(options, name)).startswith(f"{home}/a")
+    value = getattr(options, name)
+    value = value[0] if isinstance(value, list) else value
+    assert str(value).startswith(f"{home}/a")
 
 
 @pytest.mark.parametrize("program", sorted(path.stem for path in (ROOT / "tools").glob("*.py")))

@@ -40,5 +40,5 @@ def check_mosaic(pictures: int, side: int, key: str) -> None:
     if pictures % side**2:
         raise ValueError(
             f"expected {key} {side} squared to divide the pictures of a process, got {pictures}; "
-            "set SOLVER.IMS_PER_BATCH to fit"
+            "change the batch to fit"
         )
