@@ -130,6 +130,24 @@ def test_unknown_parts_inside_the_model():
         build_model(of_detectron2("MODEL.BACKBONE.NAME", "no such backbone"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[{name: mine, shards: 'mine/{00000..00331}.tar'}]",
+        "[{'name': 'mine', 'shards': 'mine/{00000..00331}.tar'}]",
+    ],
+)
+def test_a_list_on_a_command_line_may_be_written_as_in_a_file(text):
+    cfg = load_config("configs/mgca/cc3m.yaml", ["DATASETS.CAPTIONS", text])
+    assert cfg.DATASETS.CAPTIONS == [{"name": "mine", "shards": "mine/{00000..00331}.tar"}]
+
+
+@pytest.mark.parametrize("text", ["name: mine", "[{name: mine", "[!!python/name:os.system {}]"])
+def test_what_is_no_list_is_refused_in_one_line(text):
+    with pytest.raises(ValueError, match=r"^expected DATASETS\.CAPTIONS of type list, .* got "):
+        load_config("configs/mgca/cc3m.yaml", ["DATASETS.CAPTIONS", text])
+
+
 def test_a_scaled_configuration_is_checked(tmp_path):
     training.register_blocks(tmp_path)
     cfg = training.training_config(

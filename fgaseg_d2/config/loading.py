@@ -19,7 +19,7 @@ from ..checkpoint.files import check_address
 from ..checkpoint.hub import is_hub
 from ..io.nesting import MAX_DEPTH, check_depth
 from ..io.regular_files import is_file
-from ..io.yaml_files import MAX_NODES, MAX_YAML_BYTES
+from ..io.yaml_files import MAX_NODES, MAX_YAML_BYTES, parse_yaml
 from ..wording import PATH, in_one_line, shown
 from .bases import ConfigFiles, is_below
 from .checks import check_keys, check_values
@@ -195,6 +195,8 @@ def _set_one(cfg: CfgNode, key: str, value: Any) -> None:
     current = known[key]
     if isinstance(current, str) and isinstance(value, str) and not isinstance(plain, str):
         value = repr(value)
+    elif isinstance(current, list) and isinstance(plain, str):
+        value = _list_of_a_file(plain)
     elif isinstance(current, float) and type(plain) is int:
         # No float is as large as some whole numbers.
         value = float(plain) if abs(plain) < 1e300 else math.inf
@@ -205,6 +207,15 @@ def _set_one(cfg: CfgNode, key: str, value: Any) -> None:
             f"expected {key} of type {type(current).__name__}, such as {shown(current)}, got "
             f"{shown(value)}; correct the value"
         ) from error
+
+
+def _list_of_a_file(text: str) -> Any:
+    """A list as a configuration file writes it, such as [{name: mine}]; other text as it is."""
+    try:
+        found = parse_yaml(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, list) else text
 
 
 def _plain(key: str, value: Any) -> Any:

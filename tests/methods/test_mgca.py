@@ -150,7 +150,7 @@ def test_pictures_of_a_mosaic_are_seen_at_once_and_matched_each_with_its_own_cap
 
 
 def test_pictures_that_fill_no_mosaic_are_told_apart_from_those_that_do():
-    with pytest.raises(ValueError, match=r"expected MODEL\.MGCA\.MOSAIC 2 squared .* got 3; change"):
+    with pytest.raises(ValueError, match=r"expected MODEL\.MGCA\.MOSAIC 2 .* got 3; change"):
         mgca("MODEL.MGCA.MOSAIC", 2).train().losses(captioned(3))
 
 
