@@ -70,7 +70,8 @@ def _add_clip(cfg: CN) -> None:
     clip.PRETRAINED = "openai"
     # How the last block gives a dense map: "fgaseg" (what FGAseg's weights were trained with), or,
     # for a CLIP that was not trained densely, "clip", "maskclip", "sclip", "naclip" or "clearclip";
-    # see docs/TRAINING_FREE.md. "declip" is what CAT-Seg on DeCLIP's towers was trained with.
+    # see docs/TRAINING_FREE.md. "declip" is what CAT-Seg on DeCLIP's towers was trained with,
+    # "proxyclip" needs MODEL.DENSE_CLIP.PROXY.
     clip.DENSE_READING = "fgaseg"
     # DenseCLIPHead's logits are the cosines times this at first; it trains. 100 at most.
     clip.LOGIT_SCALE = 1 / 0.07

@@ -48,7 +48,7 @@ _MODEL = {
     "CLIP.NAME": NAME,
     "CLIP.PRETRAINED": TEXT,
     "CLIP.DENSE_READING": one_of(
-        *("fgaseg", "clip", "maskclip", "sclip", "naclip", "clearclip", "declip")
+        *("fgaseg", "clip", "maskclip", "sclip", "naclip", "clearclip", "declip", "proxyclip")
     ),
     "CLIP.LOGIT_SCALE": number(above=0, most=100),
     "CLIP.IMAGE_SIZE": either(items(whole(1, 2**13), 2), just([])),

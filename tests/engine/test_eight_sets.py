@@ -66,8 +66,12 @@ def prepared(tmp_path_factory):
             (f"configs/mgca/readings/{reading}_eight_sets.yaml", ())
             for reading in ("maskclip", "sclip", "naclip", "clearclip")
         ),
+        (
+            "configs/mgca/readings/proxyclip_eight_sets.yaml",
+            ("MODEL.DENSE_CLIP.PROXY.NAME", "test_vit", "MODEL.DENSE_CLIP.PROXY.PRETRAINED", ""),
+        ),
     ],
-    ids=("mgca", "mgca_pamr", "maskclip", "sclip", "naclip", "clearclip"),
+    ids=("mgca", "mgca_pamr", "maskclip", "sclip", "naclip", "clearclip", "proxyclip"),
 )
 def test_one_command_scores_all_eight_beside_published_rows(
     file, opts, prepared, tmp_path, monkeypatch, capsys
@@ -124,7 +128,7 @@ def test_words_and_threshold_of_background_are_those_of_sclip(share, given):
         assert share - 0.1 < np.mean(labels == 0) and (share == 1) == bool((labels == 0).all())
 
 
-@pytest.mark.parametrize("reading", ["maskclip", "sclip", "naclip", "clearclip"])
+@pytest.mark.parametrize("reading", ["maskclip", "sclip", "naclip", "clearclip", "proxyclip"])
 def test_readings_look_at_pictures_as_mgca_does(reading):
     cfg = load_config(f"{reading}_eight_sets")
     other = load_config(str(ROOT / "configs/mgca/eight_sets.yaml"))

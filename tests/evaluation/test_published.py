@@ -142,4 +142,5 @@ def test_published_means_are_those_of_the_papers():
     assert means["ClearCLIP"] == pytest.approx(38.1, abs=0.06)
     assert means["NACLIP"] == pytest.approx(39.4, abs=0.06)
     assert means["NACLIP with PAMR"] == pytest.approx(42.46, abs=0.01)
+    assert means["ProxyCLIP with DINO B/8"] == pytest.approx(42.3, abs=0.06)
     assert set(BENCHMARKS) >= set(COLUMNS)

@@ -25,8 +25,19 @@ WEIGHTS = {
     "naclip": lambda q, k, near: (k @ k.T / math.sqrt(q.shape[1]) + near).softmax(1),
     "clearclip": lambda q, k, near: (q @ q.T / math.sqrt(q.shape[1])).softmax(1),
     "declip": lambda q, k, near: (q @ q.T).softmax(1) + (k @ k.T).softmax(1),
+    # What it averages; tests/methods/test_proxyclip.py asks how.
+    "proxyclip": lambda q, k, near: torch.eye(len(q), dtype=q.dtype),
 }
-ATTENTION_ALONE = ("naclip", "clearclip", "declip")
+ATTENTION_ALONE = ("naclip", "clearclip", "declip", "proxyclip")
+
+
+def read_as(name):
+    """Settings of the smallest model with a reading."""
+    opts = ("MODEL.CLIP.DENSE_READING", name)
+    if name != "proxyclip":
+        return opts
+    method = ("MODEL.META_ARCHITECTURE", "DenseCLIP")
+    return (*opts, *method, "MODEL.DENSE_CLIP.PROXY.NAME", "test_vit")
 
 
 def random_towers(tmp_path, **vision):
@@ -161,7 +172,7 @@ def test_neighbourhood_counts_places_alone(front):
 @pytest.mark.parametrize("name", READINGS)
 def test_prompt_tokens_take_part_and_are_no_places(name):
     prompts = ("MODEL.CLIP.PROMPT_LENGTH", 2, "MODEL.CLIP.PROMPT_DEPTH", 4)
-    model = build_small(*prompts, "MODEL.CLIP.DENSE_READING", name)
+    model = build_small(*prompts, *read_as(name))
     images = torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = model.backbone(images)["dense"]
@@ -174,7 +185,7 @@ def test_prompt_tokens_take_part_and_are_no_places(name):
 @pytest.mark.parametrize("name", READINGS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_gives_nearly_the_same(name, dtype):
-    backbone = build_small("MODEL.CLIP.DENSE_READING", name).backbone
+    backbone = build_small(*read_as(name)).backbone
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = backbone(images)["dense"]
@@ -187,7 +198,7 @@ def test_half_precision_gives_nearly_the_same(name, dtype):
 def test_exactly_the_parts_without_effect_do_not_train(name):
     """Parameters that get no gradient would let DDP wait for ever."""
     head = ("MODEL.SEM_SEG_HEAD.NAME", "DenseCLIPHead")
-    model = build_small("MODEL.CLIP.DENSE_READING", name, "MODEL.CLIP.FINETUNE", "full", *head)
+    model = build_small(*read_as(name), "MODEL.CLIP.FINETUNE", "full", *head)
     block = model.train().backbone.visual.transformer.resblocks[-1]
     trains = {part for part, p in block.named_parameters() if p.requires_grad}
     block.requires_grad_(True)

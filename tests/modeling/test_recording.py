@@ -21,6 +21,11 @@ WINDOW = (
     *("TEST.SLIDING_WINDOW.SIZE", [64, 64], "TEST.SLIDING_WINDOW.STRIDE", [32, 32]),
 )
 
+PROXY = (
+    *("MODEL.META_ARCHITECTURE", "DenseCLIP", "MODEL.CLIP.DENSE_READING", "proxyclip"),
+    *("MODEL.DENSE_CLIP.PROXY.NAME", "test_vit"),
+)
+
 
 def picture(height, width, seed=0):
     """Soft coloured clouds, 3 x height x width."""
@@ -58,6 +63,7 @@ def traced(model, output, path, check):
         ((*FAST, *KEEP, *WINDOW), "labels"),
         (("MODEL.SEM_SEG_HEAD.NAME", "DenseCLIPHead", "MODEL.FGASEG.LOSS.MAIN", "ce"), "scores"),
         (("MODEL.CLIP.DENSE_READING", "naclip", "TEST.AMP_DTYPE", "bfloat16"), "canvas"),
+        (PROXY, "scores"),
     ],
 )
 def test_traced_model_agrees_at_other_sizes(tmp_path, opts, output):

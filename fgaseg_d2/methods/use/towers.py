@@ -11,16 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...checkpoint.kept_tensors import KeptTensors, fingerprint
 from ...modeling.towers import ImageTower, load_image_tower, tower_class
 from ...modeling.towers.base import GLOBAL
-from ...modeling.towers.normalisation import published
+from ...modeling.towers.second_tower import Preprocessing, prepared, relative_pixels
 
 Features = dict[str, Tensor]
-# Mean and deviation of a tower's pixels, 3 each; None for those of the model.
-Preprocessing = tuple[Tensor, Tensor] | None
 OWN_CLIP = "clip"  # the name of MODEL.CLIP's tower
 
 
@@ -66,7 +63,7 @@ class FrozenTowers:
         for name, tower, own in zip(self.names, towers, self.preprocessing, strict=True):
             levels = [level for level in tower.output_shape() if level.startswith(_LEVEL)]
             outputs = tower(
-                _prepared(images, tower.size_divisibility, own),
+                prepared(images, tower.size_divisibility, own),
                 outputs=(*levels, GLOBAL) if whole else levels,
             )
             found |= {level_name(name, level): outputs[level] for level in levels}
@@ -202,31 +199,13 @@ def built_towers(
         levels |= {level_name(name, one): shape[one].channels for one in named}
         wholes[whole_name(name)] = tower.embed_dim
         towers.append(tower)
-        preprocessing.append(None if item["name"] == OWN_CLIP else _relative(item, pixels, order))
+        own = None
+        if item["name"] != OWN_CLIP:
+            given = {key: item[key] for key in ("mean", "std") if key in item}
+            pretrained = item.get("pretrained", "")
+            own = relative_pixels(item["name"], pretrained, pixels, order, given)
+        preprocessing.append(own)
     return towers, levels, wholes, preprocessing
-
-
-def _relative(
-    item: Mapping[str, Any], pixels: tuple[Sequence[float], Sequence[float]], order: int
-) -> Preprocessing:
-    """A tower's mean and deviation in units of pixels that are normalised with others."""
-    known = published(item["name"], item.get("pretrained", ""))
-    own = {key: [255 * value for value in values][::order] for key, values in known.items()}
-    own |= {key: item[key] for key in ("mean", "std") if key in item}
-    mean, deviation = (torch.tensor(value) for value in pixels)
-    own_mean = torch.tensor(own.get("mean", pixels[0]))
-    return (own_mean - mean) / deviation, torch.tensor(own.get("std", pixels[1])) / deviation
-
-
-def _prepared(images: Tensor, patch: int, own: Preprocessing) -> Tensor:
-    """Pictures as a tower takes them: its own pixels, and sides that its patch divides."""
-    if own is not None:
-        mean, deviation = (value.to(images.device)[:, None, None] for value in own)
-        images = (images - mean) / deviation
-    size = [max(1, round(side / patch)) * patch for side in images.shape[2:]]
-    if size != list(images.shape[2:]):
-        images = F.interpolate(images, size, mode="bilinear")
-    return images
 
 
 def _settings(tower: nn.Module) -> object:

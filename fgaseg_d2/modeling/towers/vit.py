@@ -146,8 +146,16 @@ class ViTTower(ImageTower):
         outputs: Collection[str] | None = None,
         prompts: Sequence[Tensor] | None = None,
         final: Callable[[Tensor], Tensor] | None = None,
+        spread: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """See `ImageTower`."""
+        """See `ImageTower`.
+
+        Args:
+            images, outputs, prompts, final: as there.
+            spread: what the states of the last block, as the dense map is read, go through after
+                `final`, B x W x h x w -> B x W x h' x w'; the dense map has the new grid. None for
+                nothing.
+        """
         wanted = {DENSE, *self.levels} if outputs is None else set(outputs)
         if prompts is None and self.prompt_tokens is not None:
             prompts = tuple(self.prompt_tokens)
@@ -160,7 +168,8 @@ class ViTTower(ImageTower):
             for name in self._leaving(index, wanted):
                 maps[name] = sequence.to_map(tokens)
         tokens = sequence.with_prompts(tokens, prompts, len(self.blocks) - 1)
-        return maps | self._read_last(tokens, sequence, wanted, final or _unchanged)
+        steps = (final or _unchanged, spread or _unchanged)
+        return maps | self._read_last(tokens, sequence, wanted, *steps)
 
     def _read_last(
         self,
@@ -168,6 +177,7 @@ class ViTTower(ImageTower):
         sequence: TokenSequence,
         wanted: Collection[str],
         final: Callable[[Tensor], Tensor],
+        spread: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
         """What the last block gives, which runs as trained, as the reading says, or both."""
         index, last = len(self.blocks) - 1, self.blocks[-1]
@@ -182,10 +192,11 @@ class ViTTower(ImageTower):
                 dense = run()
             else:
                 dense = self.dense_reading(parts, tokens, places)
-            dense = self.project(final(sequence.of_places(dense)))
+            states = spread(sequence.to_map(final(sequence.of_places(dense))))
+            dense = self.project(states.flatten(2).transpose(1, 2))
             if self.dense_reading.unit_norm:
                 dense = F.normalize(dense, dim=-1)
-            maps[DENSE] = sequence.to_map(dense)
+            maps[DENSE] = dense.transpose(1, 2).unflatten(2, states.shape[2:])
         if GLOBAL in wanted:
             # The first token alone costs a fraction of all.
             if parts is None or levels or dense_as_trained or not self.pools_first:
