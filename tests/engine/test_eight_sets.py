@@ -133,6 +133,8 @@ def test_readings_look_at_pictures_as_mgca_does(reading):
     cfg = load_config(f"{reading}_eight_sets")
     other = load_config(str(ROOT / "configs/mgca/eight_sets.yaml"))
     assert reading == cfg.MODEL.CLIP.DENSE_READING and cfg.MODEL.SCORES == ""
+    assert cfg.MODEL.META_ARCHITECTURE == "DenseCLIP" and cfg.MODEL.CLIP.FINETUNE == "frozen"
+    assert (cfg.TEST.BACKGROUND_WORDS, cfg.TEST.BACKGROUND_THRESHOLD) == ("background", 0.1)
     assert cfg.DATASETS.TEST == other.DATASETS.TEST and len(cfg.DATASETS.TEST) == 8
     window = cfg.TEST.SLIDING_WINDOW
     assert window == other.TEST.SLIDING_WINDOW
