@@ -214,5 +214,5 @@ def test_every_reading_is_documented():
 
 
 def test_an_unknown_reading_names_those_there_are():
-    with pytest.raises(ValueError, match="DENSE_READING to be .*'clip', .*'declip', got 'gem'"):
+    with pytest.raises(ValueError, match="to be .*'clip', .* or 'proxyclip', got 'gem'"):
         build_small("MODEL.CLIP.DENSE_READING", "gem")

@@ -58,7 +58,8 @@ def prepared(images: Tensor, patch: int, own: Preprocessing) -> Tensor:
     if own is not None:
         mean, deviation = (value.to(images.device)[:, None, None] for value in own)
         images = (images - mean) / deviation
-    size = [max(1, round(side / patch)) * patch for side in images.shape[2:]]
+    # Without `round`, which a recording of the model could not hold.
+    size = [max(1, (side + patch // 2) // patch) * patch for side in images.shape[2:]]
     if size != list(images.shape[2:]):
         images = F.interpolate(images, size, mode="bilinear")
     return images
