@@ -179,3 +179,9 @@ def test_a_row_can_be_built(name):
     model = build_small(*(word for item in values.items() for word in item))
     tuned = sum(p.numel() for p in model.clip_parameters() if p.requires_grad)
     assert bool(tuned) == (dict(ROWS[name]).get(TUNE) != "frozen")
+
+
+def test_what_a_table_says_for_all_rows_is_refused_and_not_passed_over(tmp_path):
+    (tmp_path / "rows.yaml").write_text("ROWS:\n  a: {SEED: 1}\nSEED: 2\n")
+    with pytest.raises(ValueError, match="expected nothing beside _BASE_ and ROWS, got 'SEED'"):
+        load_config(tmp_path / "rows" / "a.yaml", device="cpu")

@@ -89,6 +89,12 @@ def _rows(table: Path, content: Any) -> dict[str, Any]:
     rows = content.get(ROWS) if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not rows or not all(isinstance(name, str) for name in rows):
         raise ValueError(f"{table}: expected {ROWS} with names and changes, got {shown(rows)}")
+    # Nothing would read it.
+    if others := [shown(name) for name in content if name not in (BASE, ROWS)]:
+        raise ValueError(
+            f"{table}: expected nothing beside {BASE} and {ROWS}, got {few(others, 3)}; what all "
+            f"rows share belongs into the file that {BASE} names"
+        )
     return rows
 
 
