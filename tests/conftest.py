@@ -57,17 +57,35 @@ def log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def datasets_stay_in_their_file() -> Iterator[None]:
     """Forget after each file of tests what it registered, by itself or through --import."""
-    before = {id(catalog): set(catalog.list()) for catalog in (DatasetCatalog, MetadataCatalog)}
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in set(catalog.list()) - before[id(catalog)]:
-            catalog.remove(name)
+    yield from _forgetting_datasets()
+
+
+@pytest.fixture
+def datasets_stay_in_their_test() -> Iterator[None]:
+    """Forget after a test what it registered."""
+    yield from _forgetting_datasets()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a test's own for what is kept between runs; it is not made."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FVCORE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def small() -> nn.Module:
     """The smallest model, shared by the tests of a file: do not change it."""
     return build_small()
+
+
+def _forgetting_datasets() -> Iterator[None]:
+    before = {id(catalog): set(catalog.list()) for catalog in (DatasetCatalog, MetadataCatalog)}
+    yield
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        for name in set(catalog.list()) - before[id(catalog)]:
+            catalog.remove(name)
 
 
 def _printable(text: str) -> str:

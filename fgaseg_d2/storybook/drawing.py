@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from filelock import FileLock, Timeout
 
 from ..io.file_errors import FileError, writing
 from ..io.files import atomic_path
 from ..io.partial_files import remove_leftovers
+from ..io.turns import turn
 from ..parallel import available_processors, each
 from ..wording import PATH, shown
 from .captions import draw_captioned
@@ -75,8 +73,9 @@ def write_dataset(
         remove_leftovers(one)
     if settings.finished_in(folder):
         return folder  # which may be one that cannot be written
+    lock = folder.with_name(f".{folder.name}.lock")
     try:
-        with writing(folder), _turn(folder):
+        with writing(folder), turn(lock, f"draws {folder}"):
             if settings.finished_in(folder):
                 return folder
             for one in folders:
@@ -84,8 +83,7 @@ def write_dataset(
             with atomic_path(folder / INFO_NAME) as temporary:
                 temporary.write_text(settings.to_json(), encoding="utf-8")
             _draw_missing(folder, settings, workers)
-    # filelock raises NotImplementedError on a file system that has no locks.
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         reason = error.problem if isinstance(error, FileError) else error
         raise OSError(
             f"expected to draw storybook_{split} into {folder}, got an error ({reason}); what is "
@@ -93,22 +91,6 @@ def write_dataset(
             "(DETECTRON2_DATASETS), and repeat the command"
         ) from error
     return folder
-
-
-@contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Hold the lock of a split, which the system releases however this process ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        logger.info("another process draws %s; waiting for it", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _draw_missing(folder: Path, settings: Settings, workers: int | None) -> None:

@@ -5,7 +5,6 @@ import logging
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import train_net
 from fgaseg_d2.data import loaders, register_caption_shards
@@ -13,6 +12,8 @@ from fgaseg_d2.data.records import dataset_records
 from tests.conftest import ROOT, tool
 from tests.data.test_shards import NAME, cfg_for, same, stream
 from tests.shard_files import encoded, sample, write_shard, write_shards
+
+pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test", "own_cache")
 
 # What is wrong with a sample -> its files, and what is said of it.
 WRONG = {
@@ -28,15 +29,6 @@ UNDECODABLE = {
     "a file that is no picture": {"jpg": b"<html>not found</html>"},
     "a picture that cannot be decoded (": {"jpg": encoded(7)[:400]},
 }
-
-
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in [name for name in catalog.list() if name.startswith("own_")]:
-            catalog.remove(name)
 
 
 def records_of(shards):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 import train_net
@@ -22,19 +21,13 @@ from fgaseg_d2.data.seeding import seeded
 from tests import datasets
 from tests.conftest import ROOT, config, tool
 
+pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test")
+
 NAME = "own_captions"
 SMALL = (
     *("INPUT.MIN_SIZE_TRAIN", (48, 60), "INPUT.CROP.SIZE", [32, 32], "DATALOADER.NUM_WORKERS", 0),
     *("SOLVER.IMS_PER_BATCH", 2, "DATASETS.TEST", ()),
 )
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in [name for name in catalog.list() if name.startswith("own_")]:
-            catalog.remove(name)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from pycocotools.coco import COCO
 
 from fgaseg_d2.data import loaders, register_captions
@@ -13,16 +12,10 @@ from fgaseg_d2.data.records import dataset_records
 from tests import datasets
 from tests.data.test_shards import cfg_for
 
+pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test")
+
 NAME = "own_shards"
 TEXTS = ("A block of red.\n", "two blocks", "  many   blocks ", "ein Würfel", "nothing")
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        if NAME in catalog.list():
-            catalog.remove(NAME)
 
 
 @pytest.fixture

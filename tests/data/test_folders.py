@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from fgaseg_d2 import OpenVocabPredictor, Vocabulary
@@ -16,16 +16,10 @@ from fgaseg_d2.data.labels import LabelSpec
 from fgaseg_d2.data.mappers.labelled import SemanticMapper
 from tests.conftest import ROOT, config
 
+pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test")
+
 NAME = "own_val"
 WORDS = "cat|kitten,dog,floor"
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in [name for name in catalog.list() if name.startswith("own_")]:
-            catalog.remove(name)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from fgaseg_d2.data.segment_checking import check_segment_file
 from fgaseg_d2.io.coco_masks import encoded_mask, mask_box
 from tests import datasets
 from tests.conftest import tool
+from tests.run_lengths import runs_of
 
 SIZE = (20, 30)
 
@@ -22,14 +23,6 @@ def square(top, left, side):
     mask = np.zeros(SIZE, bool)
     mask[top : top + side, left : left + side] = True
     return mask
-
-
-def runs_of(mask):
-    """Uncompressed run lengths, down the columns."""
-    flat = mask.T.ravel()
-    borders = np.flatnonzero(np.diff(flat)) + 1
-    runs = np.diff([0, *borders, flat.size]).tolist()
-    return {"size": list(mask.shape), "counts": [0, *runs] if flat[0] else runs}
 
 
 def segment(mask, *texts, **more):

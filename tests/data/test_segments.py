@@ -15,6 +15,7 @@ from fgaseg_d2.data.segments import check_segments, segment_mask, segment_texts
 from fgaseg_d2.methods.use.samples import without_empty
 from tests import datasets
 from tests.conftest import build_small, config
+from tests.run_lengths import runs_of
 
 NAME = "own_segments"
 SIZE = (48, 64)
@@ -22,17 +23,6 @@ SIZE = (48, 64)
 
 def encoded(mask):
     return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-
-
-def runs_of(mask):
-    """Uncompressed: lengths of runs of 0 and 1 in turn, down the columns."""
-    runs, last = [0], 0
-    for value in mask.T.ravel().tolist():
-        if value != last:
-            runs.append(0)
-            last = value
-        runs[-1] += 1
-    return {"size": list(mask.shape), "counts": runs}
 
 
 def square(top, left, side):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
 from fgaseg_d2.data import loaders, register_caption_shards
@@ -21,17 +20,9 @@ from fgaseg_d2.io.files import read_image
 from tests.conftest import config
 from tests.shard_files import encoded, sample, write_shard, write_shards
 
+pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test", "own_cache")
+
 NAME = "own_shards"
-
-
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    """A cache folder of its own, and no dataset left."""
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in [name for name in catalog.list() if name.startswith("own_")]:
-            catalog.remove(name)
 
 
 def cfg_for(*opts):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from filelock import FileLock
 
 from fgaseg_d2.data import register_storybook
 from fgaseg_d2.data.datasets.storybook import DATASETS
@@ -196,7 +197,7 @@ def test_a_killed_process_leaves_whole_scenes_and_no_lock(tmp_path, drawn):
     run.join()
     # A worker may finish the file at hand before it sees that it is alone.
     wait_until(lambda: not any(alive(pid) for pid in workers))
-    with drawing.FileLock(folder.parent / ".test.lock", timeout=PATIENCE):
+    with FileLock(folder.parent / ".test.lock", timeout=PATIENCE):
         finished = dataset.finished_scenes(folder, "test")
     assert 4 < len(finished) < 1_000_000 and len(workers) == 2
     assert not list(folder.rglob(".partial-*"))
@@ -263,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_finished_data_set_is_only_read(tmp_path, monkeypatch, few_scenes):
     write_dataset(tmp_path, "val", 2, workers=1)
-    monkeypatch.setattr(drawing, "_turn", None)  # neither locked nor written
+    monkeypatch.setattr(drawing, "turn", None)  # neither locked nor written
     register_storybook(tmp_path)
     assert len(DatasetCatalog.get("storybook_val")) == 2
 

@@ -12,22 +12,12 @@ from fgaseg_d2.modeling.inference.segment_scores import SegmentScores
 from fgaseg_d2.modeling.layers import area_pooling
 from fgaseg_d2.modeling.layers.area_pooling import area_shares
 from fgaseg_d2.modeling.proposals import given_masks
+from tests.run_lengths import runs_of
 
 SIZE = (12, 17)
 # Overlapping, everything, a pixel, and an empty one.
 MASKS = np.zeros((5, *SIZE), bool)
 MASKS[0, 2:9, 3:12] = MASKS[1, 5:, 8:] = MASKS[2] = MASKS[3, 11, 16] = True
-
-
-def runs_of(mask):
-    """Uncompressed run lengths, down the columns, from pixel to pixel."""
-    runs, last = [0], False
-    for value in mask.T.ravel().tolist():
-        if value != last:
-            runs.append(0)
-            last = value
-        runs[-1] += 1
-    return {"size": list(mask.shape), "counts": runs}
 
 
 def coco(mask):

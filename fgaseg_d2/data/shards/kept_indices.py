@@ -9,15 +9,15 @@ import logging
 import multiprocessing
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from iopath.common.file_io import get_cache_dir
 
 from ...io.file_errors import reading
 from ...io.files import atomic_path
+from ...io.turns import turn
 from ...parallel import available_processors, each
 from ...wording import warn_once
 from .broken import Broken
@@ -46,7 +46,11 @@ def indices_of(shards: Sequence[Path], title: str) -> list[ShardIndex]:
     found = {path: _kept(path) for path in shards}
     if None not in found.values():
         return [found[path] for path in shards]  # type: ignore[misc]
-    with _turn(shards):
+    with contextlib.ExitStack() as stack:
+        # Where there is no lock to be had each process reads them for itself.
+        with contextlib.suppress(OSError):
+            others = "reads where the samples of the shards are"
+            stack.enter_context(turn(_lock_of(shards), others))
         missing = [path for path in shards if found[path] is None]
         for path in missing:
             found[path] = _kept(path)
@@ -102,24 +106,7 @@ def _keep(shard: Path, index: ShardIndex) -> None:
         warn_once(logger, f"Could not keep the index of shards: {error}.")
 
 
-@contextlib.contextmanager
-def _turn(shards: Sequence[Path]) -> Iterator[None]:
-    """Hold the lock of a list of shards, where the cache folder has locks."""
+def _lock_of(shards: Sequence[Path]) -> Path:
     names = "\0".join(os.path.abspath(path) for path in shards)
     digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
-    lock = FileLock(_folder() / f"{digest[:32]}.lock")
-    try:
-        _folder().mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            logger.info("another process reads where the samples of the shards are; waiting for it")
-            lock.acquire()
-    # filelock raises NotImplementedError on a file system that has no locks.
-    except (OSError, NotImplementedError):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
+    return _folder() / f"{digest[:32]}.lock"
