@@ -62,8 +62,10 @@ class MethodConfig:
         published: values of keys behind the method's published figures, which results of others
             are compared with; None for what was not published.
         protocol: keys that belong to the description of a protocol, by what they are called there.
-        trained_on: "captions", "nothing" where it is CLIP itself, "" for label maps. Results stand
-            beside those of the like.
+        trained_on: what it learned without label maps from, "captions", or "nothing" where it is
+            CLIP itself, as long as no MODEL.WEIGHTS are put into it. "" for all else: label maps,
+            segments, or a model that is not for segmentation. Results stand beside those of the
+            like.
         finds_segments: it looks for segments whatever TEST.SEGMENT_VOTE says.
     """
 

@@ -40,7 +40,8 @@ def describe_run(
     Returns:
         "weights", "config", "clip", "architecture", "protocol" (one line), "deviations" from the
         published one, "fingerprint", which differs where weights or settings do, "unseen", what
-        DATASETS.UNSEEN says where it says anything, and "trained_on", where that is no label maps.
+        DATASETS.UNSEEN says where it says anything, and "trained_on", where that is known to be no
+        label maps.
     """
     return {
         "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
@@ -59,9 +60,15 @@ def describe_run(
             if words
         ],
         "fingerprint": _fingerprint(cfg),
-        **({"trained_on": source} if (source := chosen_method(cfg).trained_on) else {}),
+        **({"trained_on": source} if (source := _trained_on(cfg)) else {}),
         **({"unseen": unseen} if (unseen := setting(cfg, "DATASETS.UNSEEN")) else {}),
     }
+
+
+def _trained_on(cfg: CfgNode) -> str:
+    """What the method says, unless a CLIP has weights of a training that nothing is known of."""
+    source = chosen_method(cfg).trained_on
+    return "" if source == "nothing" and cfg.MODEL.WEIGHTS else source
 
 
 def _initial_weights(pretrained: str) -> str:

@@ -128,6 +128,23 @@ def test_others_do_not_stand_there():
     assert beside(EVALUATED[1], run={"trained_on": "captions"}) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "opts", "stands"),
+    [
+        ("dense_clip/base", (), True),
+        ("clip_pretraining/storybook_clip_training_free", (), True),
+        ("mgca/base", ("MODEL.WEIGHTS", "out/model_final.pth"), True),
+        # CLIPs that were trained further: the one with label maps, of the other nothing is known.
+        ("fgaseg/tiny_training_free", (), False),
+        ("dense_clip/base", ("MODEL.WEIGHTS", "out/model_final.pth"), False),
+        ("fgaseg/base", (), False),
+    ],
+)
+def test_a_clip_with_weights_of_another_training_does_not_stand_there(name, opts, stands):
+    run = describe_run(config(f"configs/{name}.yaml", *opts))
+    assert (beside(*EVALUATED, run=run) is not None) == stands
+
+
 @pytest.mark.parametrize(("run", "compared"), [({}, True), ({"trained_on": "captions"}, False)])
 def test_what_learned_from_captions_is_not_compared_with_what_saw_masks(run, compared):
     text = results_page([Evaluation(*EVALUATED[0], {"clip": "ViT-B-16", **run})])
