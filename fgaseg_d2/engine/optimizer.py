@@ -64,7 +64,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     """Sort the parameters that train into groups of one learning rate and weight decay each.
 
     Args:
-        cfg: SOLVER.BASE_LR, LR_MULTIPLIERS, BIAS_LR_FACTOR and the four WEIGHT_DECAY keys.
+        cfg: SOLVER.BASE_LR, LR_MULTIPLIERS, BIAS_LR_FACTOR and the four WEIGHT_DECAY keys, of which
+            none is for single numbers: temperatures and gates do not decay.
         model: its `parameter_roles()`, where it has them, say which parameters have which of
             LR_MULTIPLIERS; all others have that of HEAD. A model with `clip_parameters()` alone has
             the one role.
@@ -78,9 +79,7 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     factors = _factors(cfg, model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for module, name, parameter in _trained_parameters(model):
-        # A single number (a temperature, a gate) has nothing of a matrix that is to stay small.
-        decay = _weight_decay(cfg, module, name) if parameter.ndim else 0.0
-        rate = cfg.SOLVER.BASE_LR
+        rate, decay = cfg.SOLVER.BASE_LR, _weight_decay(cfg, module, name, parameter)
         rate *= factors.get(id(parameter), cfg.SOLVER.LR_MULTIPLIERS.HEAD)
         if name == "bias":
             rate *= cfg.SOLVER.BIAS_LR_FACTOR
@@ -127,9 +126,12 @@ def _trained_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.P
                 yield module, name, parameter
 
 
-def _weight_decay(cfg: CfgNode, module: nn.Module, name: str) -> float:
+def _weight_decay(cfg: CfgNode, module: nn.Module, name: str, parameter: nn.Parameter) -> float:
     if name == "bias" and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
         return cfg.SOLVER.WEIGHT_DECAY_BIAS
+    # A single number (a temperature, a gate) has nothing of a matrix that is to stay small.
+    if not parameter.ndim:
+        return 0.0
     if isinstance(module, _NORMS):
         return cfg.SOLVER.WEIGHT_DECAY_NORM
     if isinstance(module, nn.Embedding):

@@ -8,7 +8,7 @@ Letters: B pictures, V views, T text entries, K classes, h w the logits' resolut
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -28,6 +28,7 @@ from .inference.refinement import PixelAdaptiveRefinement
 from .inference.segment_scores import SegmentScores, segment_output, voted
 from .precision import autocast
 from .proposals import Proposals, segments_of
+from .roles import first_claims
 from .routes import Routes
 from .samples import Sample, alike, common_words
 from .shared_arguments import shared_arguments
@@ -141,11 +142,14 @@ class OpenVocabSegmentor(nn.Module):
         """What the stages noted -> which windows the windows of tokens attend to, by layer."""
         return {}
 
+    def own_roles(self) -> dict[str, Iterable[nn.Parameter]]:
+        """Parameters of a method that are neither of "clip" nor of "head"."""
+        return {}
+
     def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by what they belong to: "clip", and "head" for all else."""
-        clip = list(self.clip_parameters())
-        known = {id(parameter) for parameter in clip}
-        return {"clip": clip, "head": [p for p in self.parameters() if id(p) not in known]}
+        """Parameters by the first that claims them: `own_roles`, "clip", "head" for all else."""
+        rest = {"clip": self.clip_parameters(), "head": self.parameters()}
+        return first_claims({**self.own_roles(), **rest})
 
     @property
     def device(self) -> torch.device:
@@ -153,7 +157,7 @@ class OpenVocabSegmentor(nn.Module):
         return self.pixel_mean.device
 
     def clip_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of the two towers, trained or not."""
+        """The parameters of the towers that come trained, and of what is within them."""
         yield from self.backbone.parameters()
         yield from self.text_encoder.parameters()
 

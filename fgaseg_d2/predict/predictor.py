@@ -288,7 +288,7 @@ class OpenVocabPredictor:
                 f"random weights (none of {total:,} parameters was trained), so the result means "
                 "nothing"
             )
-        clip = sum(parameter.numel() for parameter in model.clip_parameters())
+        clip = sum(parameter.numel() for parameter in model.parameter_roles()["clip"])
         if not model.needs_weights:
             return f"CLIP's pretrained weights {pretrained!r} alone ({clip:,} parameters)"
         return (

@@ -126,7 +126,7 @@ def write_clip(cfg: CfgNode, checkpoint: str, target: Path) -> None:
     state, _ = recognise(read_checkpoint(checkpoint, setting="--weights")["model"])
     check_names(cfg)
     model = build_model(cfg)
-    ours = {id(parameter) for parameter in model.clip_parameters()}
+    ours = {id(parameter) for parameter in model.parameter_roles()["clip"]}
     wanted = {name: p for name, p in model.named_parameters() if id(p) in ours}
     fitting = {n: state[n] for n, p in wanted.items() if n in state and state[n].shape == p.shape}
     if len(fitting) < len(wanted):

@@ -4,7 +4,7 @@ What dense CLIP knows by itself, without any method on top: a baseline, and the 
 of one's own densely before a method is trained on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,15 +109,11 @@ class DenseCLIP(OpenVocabSegmentor):
         spread = partial(averaged, weights=self.proxy(views))
         return self.backbone(views, outputs=(DENSE,), spread=spread)
 
-    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
-        """See `OpenVocabSegmentor`: the proxy is of "clip"."""
-        roles = super().parameter_roles()
-        proxy = [] if self.proxy is None else list(self.proxy.parameters())
-        known = {id(parameter) for parameter in proxy}
-        return {
-            "clip": roles["clip"] + proxy,
-            "head": [p for p in roles["head"] if id(p) not in known],
-        }
+    def clip_parameters(self) -> Iterator[nn.Parameter]:
+        """See `OpenVocabSegmentor`: the proxy's as well."""
+        yield from super().clip_parameters()
+        if self.proxy is not None:
+            yield from self.proxy.parameters()
 
     def stages(self) -> dict[str, nn.Module]:
         """See `OpenVocabSegmentor`."""

@@ -3,7 +3,7 @@
 Letters: B images, V views, N classes of a training step, T text entries, H W size of the labels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,22 +145,12 @@ class LDVC(OpenVocabSegmentor):
         """See `OpenVocabSegmentor`."""
         return self.sem_seg_head.routes(outputs)
 
-    def clip_parameters(self) -> Iterator[nn.Parameter]:
-        """See `OpenVocabSegmentor`; learned prompts are not CLIP's."""
-        prompts = self.text_encoder.block_tokens
-        yield from (p for p in super().clip_parameters() if p is not prompts)
-
-    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
-        """See `OpenVocabSegmentor`: "clip", "prompts" and "head"."""
+    def own_roles(self) -> dict[str, Iterable[nn.Parameter]]:
+        """See `OpenVocabSegmentor`: "prompts", some of which stand within the text tower."""
         prompts = [] if self.text_encoder.block_tokens is None else [self.text_encoder.block_tokens]
         if self.vision_prompts is not None:
             prompts += self.vision_prompts.parameters()
-        known = {id(parameter) for parameter in prompts}
-        roles = super().parameter_roles()
-        return roles | {
-            "prompts": prompts,
-            "head": [p for p in roles["head"] if id(p) not in known],
-        }
+        return {"prompts": prompts}
 
     def _masks(self, images: Tensor, entries: Sequence[tuple[str, ...]]) -> list[Tensor]:
         """Mask logits of each layer, B x N x h x w."""

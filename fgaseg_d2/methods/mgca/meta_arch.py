@@ -5,7 +5,7 @@ Letters: B pictures, V views, T text entries, C joint embedding, h w token grid,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -131,11 +131,9 @@ class MGCA(OpenVocabSegmentor):
             read.append(states)
             return states
 
-        # What comes before CLIP's own norm is what `final` is given.
-        dense = self.backbone(views, outputs=(DENSE,), final=keep)[DENSE]
-        height, width = dense.shape[2:]
-        states = read[0][:, -height * width :].transpose(1, 2)
-        return self.decoder(states.unflatten(2, (height, width)))
+        # It is given what comes before CLIP's own norm.
+        self.backbone(views, outputs=(DENSE,), spread=keep)
+        return self.decoder(read[0])
 
     def logits(self, views: Tensor, words: Vocabulary) -> Tensor:
         """See `OpenVocabSegmentor`."""
@@ -150,13 +148,10 @@ class MGCA(OpenVocabSegmentor):
         own = {"decoder": self.decoder, "pixels": self.similarity, "units": self.units}
         return super().stages() | own
 
-    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
-        """See `OpenVocabSegmentor`: "clip", "scalars" (gates, masks, temperature) and "head"."""
-        roles = super().parameter_roles()
-        return roles | {
-            "scalars": [p for p in roles["head"] if not p.ndim],
-            "head": [p for p in roles["head"] if p.ndim],
-        }
+    def own_roles(self) -> dict[str, Iterable[nn.Parameter]]:
+        """See `OpenVocabSegmentor`: "scalars" (gates, masks, temperature)."""
+        own = nn.ModuleList((self.decoder, self.grounding, self.criterion))
+        return {"scalars": [p for p in own.parameters() if not p.ndim]}
 
     def pseudo_masks(self, outputs: Mapping[str, list[Any]]) -> dict[str, Tensor]:
         """See `OpenVocabSegmentor`: masks of pixels and of units, V x T x H x W in 0..1."""

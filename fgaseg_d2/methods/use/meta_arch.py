@@ -192,15 +192,10 @@ class USE(OpenVocabSegmentor):
         """See `OpenVocabSegmentor`: "dense", the cosines of words and patches."""
         return {"dense": torch.cat(outputs["dense"])}
 
-    def parameter_roles(self) -> dict[str, list[nn.Parameter]]:
-        """See `OpenVocabSegmentor`: "clip" (all towers) and "head"."""
-        roles = super().parameter_roles()
-        towers = list(self.other_towers.parameters())
-        known = {id(parameter) for parameter in towers}
-        return {
-            "clip": roles["clip"] + towers,
-            "head": [p for p in roles["head"] if id(p) not in known],
-        }
+    def clip_parameters(self) -> Iterator[nn.Parameter]:
+        """See `OpenVocabSegmentor`: of all towers."""
+        yield from super().clip_parameters()
+        yield from self.other_towers.parameters()
 
     def _patches(self, images: Tensor) -> Tensor:
         """Pictures B x 3 x H x W, normalised -> B x h x w x D."""
