@@ -8,6 +8,7 @@ python tools/make_segments.py coco.jsonl --coco instances_train2017.json --image
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -139,7 +140,10 @@ def _write(options: argparse.Namespace) -> Written:
 
         found = read_instances(options.coco, options.unseen)
         state = options.coco.stat()
-        settings |= {"coco": [str(options.coco.resolve()), state.st_size, state.st_mtime_ns]}
+        settings |= {
+            "coco": [str(options.coco.resolve()), state.st_size, state.st_mtime_ns],
+            "texts": list(found.texts.items()),
+        }
         make = InstanceMasks(found.texts, images, wanted, options.coco.stem)
         written = write_records(options.file, found.items, make, settings, workers)
         written.problems += found.problems
@@ -163,7 +167,12 @@ def _write(options: argparse.Namespace) -> Written:
         all_names=options.all_names,
     )
     records = list(enumerate(dataset_records(options.dataset)))
-    settings |= {"records": [str(record["file_name"]) for _, record in records]}
+    files = ("file_name", "sem_seg_file_name")
+    settings |= {
+        "texts": maps.texts,
+        "ignore": maps.labels.ignore_label,
+        "records": [[os.fsdecode(record[key]) for key in files] for _, record in records],
+    }
     return write_records(options.file, records, maps, settings, workers)
 
 

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.segment_checking import check_segment_file
 from fgaseg_d2.data.segment_making.coco import instance_mask
+from fgaseg_d2.data.segment_making.labelled import LabelMaps
 from fgaseg_d2.data.segment_making.made import Made
 from fgaseg_d2.data.segment_making.writing import unfinished_path, write_records
 from fgaseg_d2.io.coco_masks import decoded_mask
@@ -329,6 +330,66 @@ def test_a_run_with_other_settings_begins_anew(tmp_path, change):
     again = Stopped()
     assert write_records(tmp_path / "own.jsonl", range(8), again, SETTINGS | change).kept == 0
     assert again.asked == list(range(8)) and len(read(tmp_path / "own.jsonl")) == 8
+
+
+def stopped_run(folder, monkeypatch, *options):
+    """A run with label maps that is interrupted at its third picture."""
+    call = LabelMaps.__call__
+
+    def until_the_third(maker, item):
+        if str(item[1]["file_name"]).endswith("2.png"):
+            raise KeyboardInterrupt
+        return call(maker, item)
+
+    path = folder / "made.jsonl"
+    with monkeypatch.context() as patched:
+        patched.setattr(LabelMaps, "__call__", until_the_third)
+        assert tool("make_segments").main([str(path), *map(str, options)]) == 130
+    assert unfinished_path(path).is_file() and not path.exists()
+
+
+@pytest.mark.parametrize("change", ["class", "ignored", "labels", "nothing"])
+def test_a_run_with_other_classes_or_label_files_begins_anew(
+    labelled, tmp_path, change, monkeypatch, capsys
+):
+    options = ("--dataset", "labelled_of_two_runs", "--workers", "1")
+    with datasets.registered("labelled_of_two_runs", labelled):
+        stopped_run(tmp_path, monkeypatch, *options)
+    names, ignored = [*datasets.CLASSES], 255
+    if change == "class":
+        names[0] = "scarlet block"
+    if change == "ignored":
+        ignored = 254
+        for one in labelled:
+            label = label_of(one)
+            Image.fromarray(np.where(label == 255, 254, label)).save(one["sem_seg_file_name"])
+    if change == "labels":
+        for one in labelled:
+            other = one["sem_seg_file_name"].replace(".label", ".other")
+            Image.fromarray(np.zeros(SIZE, np.uint8)).save(other)
+            one["sem_seg_file_name"] = other
+    with datasets.registered(
+        "labelled_of_two_runs", labelled, stuff_classes=names, ignore_label=ignored
+    ):
+        records = made(tmp_path, *options)
+    kept = "(2 of them by an earlier run)" in capsys.readouterr().out
+    assert kept == (change == "nothing")
+    expected = names[:1] if change == "labels" else names
+    for record in records:
+        assert [text for _, (text,) in masks_of(record)] == expected
+
+
+def test_a_run_with_other_unseen_classes_in_the_same_file_begins_anew(
+    labelled, tmp_path, monkeypatch
+):
+    unseen = tmp_path / "unseen.txt"
+    unseen.write_text("red block\n", encoding="utf-8")
+    options = ("--dataset", "labelled_for_segments", "--unseen", unseen, "--workers", "1")
+    stopped_run(tmp_path, monkeypatch, *options)
+    unseen.write_text("blue block\n", encoding="utf-8")
+    for record in made(tmp_path, *options):
+        texts = [text for _, (text,) in masks_of(record)]
+        assert texts == ["red block", "green block", "grey block"]
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path):
