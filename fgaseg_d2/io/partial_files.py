@@ -90,15 +90,39 @@ def _begin(path: Path) -> tuple[int | None, Path]:
     while True:
         temporary = path.parent / f"{PARTIAL}{secrets.token_hex(4)}{path.suffix}"
         try:
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            descriptor = open_locked(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR)
         except FileExistsError:
+            continue
+        # Where another process took it for a leftover, it goes with that.
+        if descriptor is None:
             continue
         if sys.platform == "win32":  # where an open file cannot be renamed
             os.close(descriptor)
             return None, temporary
-        # Before it was locked, another process may have taken it for a leftover.
-        if lock(descriptor, without=True) and os.fstat(descriptor).st_nlink:
-            return descriptor, temporary
+        return descriptor, temporary
+
+
+def open_locked(path: Path, flags: int) -> int | None:
+    """Open a file and lock it until its descriptor is closed.
+
+    Args:
+        path: of the file; one that is made has the usual permissions.
+        flags: as `os.open` has them.
+
+    Returns:
+        Its descriptor; None where another process has locked it.
+
+    Raises:
+        OSError: as the system says.
+    """
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        if not lock(descriptor, without=True):
+            os.close(descriptor)
+            return None
+        # Before it was locked, another process may have removed it.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
         os.close(descriptor)
 
 

@@ -18,6 +18,7 @@ from fgaseg_d2.data.segment_making.coco import instance_mask
 from fgaseg_d2.data.segment_making.labelled import LabelMaps
 from fgaseg_d2.data.segment_making.made import Made
 from fgaseg_d2.data.segment_making.writing import unfinished_path, write_records
+from fgaseg_d2.io import partial_files
 from fgaseg_d2.io.coco_masks import decoded_mask
 from tests import datasets
 from tests.conftest import ROOT, tool
@@ -390,6 +391,25 @@ def test_a_run_with_other_unseen_classes_in_the_same_file_begins_anew(
     for record in made(tmp_path, *options):
         texts = [text for _, (text,) in masks_of(record)]
         assert texts == ["red block", "green block", "grey block"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file stays there")
+def test_what_another_run_removes_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """The end of another run, between the opening and the locking of this one."""
+    path, lock, removed = tmp_path / "own.jsonl", partial_files.lock, []
+
+    def locked_late(descriptor, without):
+        if not removed:
+            removed.append(unfinished_path(path).unlink())
+        return lock(descriptor, without)
+
+    def make(number):
+        assert unfinished_path(path).is_file()
+        return counted(number)
+
+    monkeypatch.setattr(partial_files, "lock", locked_late)
+    assert write_records(path, range(3), make, SETTINGS).pictures == 3
+    assert removed and [file.name for file in tmp_path.iterdir()] == ["own.jsonl"]
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from typing import Any, BinaryIO, TypeVar
 
 from ...io.file_errors import writing
 from ...io.files import atomic_path, check_replaceable
-from ...io.partial_files import lock
+from ...io.partial_files import open_locked
 from ...parallel import each
 from .made import Made
 
 _Item = TypeVar("_Item")
+_OPEN_STAYS = sys.platform == "win32"  # an open file cannot be removed there
 
 
 @dataclass
@@ -69,14 +71,15 @@ def write_records(
     with writing(unfinished):
         file.parent.mkdir(parents=True, exist_ok=True)
         check_replaceable(file)
-        stream = os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-    with stream:
-        if not lock(stream.fileno(), without=True):
-            raise ValueError(
-                f"expected {file} to be written by this process alone, got another one that writes "
-                "it; wait for it, or name another file"
-            )
-        kept = _resumed(stream, dict(settings), len(items))
+        descriptor = open_locked(unfinished, os.O_RDWR | os.O_CREAT)
+    if descriptor is None:
+        raise ValueError(
+            f"expected {file} to be written by this process alone, got another one that writes it; "
+            "wait for it, or name another file"
+        )
+    with os.fdopen(descriptor, "r+b") as stream:
+        with writing(unfinished):
+            kept = _resumed(stream, dict(settings), len(items))
         for made in each(make, items[kept:], workers, file.name, unit="picture"):
             line = {"record": made.record, "problems": made.problems, "left_out": made.left_out}
             with writing(unfinished):
@@ -84,9 +87,17 @@ def write_records(
                 stream.flush()
         result = _finished(stream, file)
         # Before the lock goes, so that nobody takes it for an unfinished one.
-        unfinished.unlink(missing_ok=True)
+        if not _OPEN_STAYS:
+            _remove(unfinished)
+    if _OPEN_STAYS:
+        _remove(unfinished)
     result.kept = kept
     return result
+
+
+def _remove(file: Path) -> None:
+    with writing(file, verb="remove"):
+        file.unlink(missing_ok=True)
 
 
 def _resumed(stream: BinaryIO, settings: dict[str, Any], most: int) -> int:
