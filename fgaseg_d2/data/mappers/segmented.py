@@ -4,47 +4,15 @@ import random
 from collections.abc import Sequence
 
 import torch
-from detectron2.config import CfgNode, configurable
 
-from ...vocabulary import Vocabulary
 from ...wording import shown
-from ..records import require_registered
 from ..segments import check_segments, segment_mask, segment_texts, text_weights
-from .inputs import PictureInput, Step, train_augmentations
 from .pictures import opened_record
+from .unlabelled import UnlabelledMapper
 
 
-class SegmentMapper:
+class SegmentMapper(UnlabelledMapper):
     """Reads the picture and the segments of one sample, augments both, and draws a text of each."""
-
-    vocabulary: Vocabulary | None = None
-
-    @configurable
-    def __init__(self, *, augmentations: Sequence[Step], image_format: str, dataset_name: str):
-        """Take everything as plain values.
-
-        Args:
-            augmentations: applied in this order.
-            image_format: channel order of the result, "RGB" or "BGR".
-            dataset_name: for messages.
-        """
-        self.prepare = PictureInput(augmentations, image_format)
-        self.dataset_name = dataset_name
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, dataset_name: str) -> dict:
-        """Read the arguments from a configuration.
-
-        Args:
-            cfg: INPUT is used.
-            dataset_name: a registered dataset.
-        """
-        require_registered(dataset_name)
-        return {
-            "augmentations": train_augmentations(cfg),
-            "image_format": cfg.INPUT.FORMAT,
-            "dataset_name": dataset_name,
-        }
 
     def __call__(self, record: dict) -> dict:
         """Read and transform one sample.

@@ -21,9 +21,6 @@ from .block_parts import FEED_FORWARD, KEY, QUERY, BlockParts
 
 Grid = tuple[int, int]
 
-# The reading whose averages are not the tower's: `ViTTower.forward` takes them as `spread`.
-PROXY = "proxyclip"
-
 # NACLIP's standard deviation, in tokens.
 _NEIGHBOURHOOD = 5.0
 
@@ -167,5 +164,6 @@ READINGS = {
     # DeCLIP, arXiv 2505.04410, as its CAT-Seg reads EVA02-CLIP: both, nothing but the attention.
     "declip": DenseReading(_like_both_unscaled, None, False, (FEED_FORWARD,), unit_norm=True),
     # ProxyCLIP, arXiv 2408.04883: nothing but the values, which the method averages.
-    PROXY: DenseReading(_own_values, None, False, (QUERY, KEY, FEED_FORWARD)),
+    # Its averages are not the tower's: `ViTTower.forward` takes them as `spread`.
+    "proxyclip": DenseReading(_own_values, None, False, (QUERY, KEY, FEED_FORWARD)),
 }
