@@ -14,7 +14,7 @@ from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.records import dataset_records
 from fgaseg_d2.data.shards import kept_indices
 from fgaseg_d2.data.shards.finding import find_shards
-from fgaseg_d2.data.shards.index import ShardIndex
+from fgaseg_d2.data.shards.index import ShardIndex, index_shard
 from fgaseg_d2.data.shards.records import ShardRecords
 from fgaseg_d2.io.files import read_image
 from tests.conftest import config
@@ -220,6 +220,22 @@ def test_the_index_is_kept_until_a_shard_changes(tmp_path, monkeypatch):
     assert len(records_of(tmp_path / "s")) == 3 and len(read) == 3
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "s" / "00000.tar"))
     assert len(records_of(tmp_path / "s")) == 3 and len(read) == 5
+
+
+def test_a_shard_that_grows_as_it_is_read_is_read_again(tmp_path, monkeypatch):
+    path = write_shards(tmp_path / "s", 1, 6)[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+    def index_and_finish(shard):
+        index = index_shard(shard)
+        path.write_bytes(whole)
+        return index
+
+    monkeypatch.setattr(kept_indices, "index_shard", index_and_finish)
+    assert 0 < len(records_of(tmp_path / "s")) < 6
+    again = records_of(tmp_path / "s")
+    assert len(again) == 6 and not again.losses.broken
 
 
 def test_a_shard_that_changes_in_a_training_is_told(tmp_path):

@@ -43,7 +43,9 @@ def indices_of(shards: Sequence[Path], title: str) -> list[ShardIndex]:
         ReadError: a shard may not be read.
         ImportError: webdataset is not installed.
     """
-    found = {path: _kept(path) for path in shards}
+    # Asked for first: what is read of a shard that is still being copied is not kept for the whole.
+    files = {path: _file_of(path) for path in shards}
+    found = {path: _kept(path, files[path]) for path in shards}
     if None not in found.values():
         return [found[path] for path in shards]  # type: ignore[misc]
     with contextlib.ExitStack() as stack:
@@ -53,13 +55,13 @@ def indices_of(shards: Sequence[Path], title: str) -> list[ShardIndex]:
             stack.enter_context(turn(_lock_of(shards), others))
         missing = [path for path in shards if found[path] is None]
         for path in missing:
-            found[path] = _kept(path)
+            found[path] = _kept(path, files[path])
         missing = [path for path in missing if found[path] is None]
         workers = 1 if multiprocessing.current_process().daemon else available_processors()
         indices = each(index_shard, missing, min(workers, _MOST_WORKERS), title, "shard")
         for path, index in zip(missing, indices, strict=True):
             found[path] = index
-            _keep(path, index)
+            _keep(index, files[path])
     return [found[path] for path in shards]  # type: ignore[misc]
 
 
@@ -75,10 +77,9 @@ def _folder() -> Path:
     return Path(get_cache_dir()) / "fgaseg_d2" / "shards"
 
 
-def _kept(shard: Path) -> ShardIndex | None:
-    path = _file_of(shard)
+def _kept(shard: Path, file: Path) -> ShardIndex | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             told = json.loads(arrays["told"].tobytes())
             return ShardIndex(
                 **{name: arrays[name] for name in _ARRAYS},
@@ -88,11 +89,11 @@ def _kept(shard: Path) -> ShardIndex | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("Ignored the damaged index of a shard in %s (%s).", path, error)
+        logger.warning("Ignored the damaged index of a shard in %s (%s).", file, error)
         return None
 
 
-def _keep(shard: Path, index: ShardIndex) -> None:
+def _keep(index: ShardIndex, file: Path) -> None:
     told = {
         "broken": [(one.key, one.reason) for one in index.broken],
         "damage": index.damage,
@@ -100,7 +101,7 @@ def _keep(shard: Path, index: ShardIndex) -> None:
     arrays = {name: getattr(index, name) for name in _ARRAYS}
     text = np.frombuffer(json.dumps(told).encode(), np.uint8)
     try:
-        with atomic_path(_file_of(shard), "another cache folder ($FVCORE_CACHE)") as temporary:
+        with atomic_path(file, "another cache folder ($FVCORE_CACHE)") as temporary:
             np.savez_compressed(temporary, told=text, **arrays)
     except OSError as error:
         warn_once(logger, f"Could not keep the index of shards: {error}.")
