@@ -203,7 +203,7 @@ def test_pictures_are_those_of_the_files(tmp_path):
             assert (item["height"], item["width"]) == (40, 56)
 
 
-def test_the_index_is_kept_until_a_shard_changes(tmp_path, monkeypatch):
+def test_the_index_is_kept_until_a_shard_changes(tmp_path, monkeypatch, caplog):
     paths = write_shards(tmp_path / "s", 2, 3, {4: {"txt": b" "}})
     first = records_of(tmp_path / "s")
     read = []
@@ -218,6 +218,9 @@ def test_the_index_is_kept_until_a_shard_changes(tmp_path, monkeypatch):
     for kept in (tmp_path / "cache" / "fgaseg_d2" / "shards").glob("*.npz"):
         kept.write_bytes(b"nonsense")
     assert len(records_of(tmp_path / "s")) == 3 and len(read) == 3
+    # Each once, although it is looked at again when no other process reads.
+    told = [one for one in caplog.messages if one.startswith("Ignored the damaged index")]
+    assert len(told) == 2
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "s" / "00000.tar"))
     assert len(records_of(tmp_path / "s")) == 3 and len(read) == 5
 

@@ -89,7 +89,7 @@ def _kept(shard: Path, file: Path) -> ShardIndex | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("Ignored the damaged index of a shard in %s (%s).", file, error)
+        warn_once(logger, f"Ignored the damaged index of a shard in {file} ({error}).")
         return None
 
 
