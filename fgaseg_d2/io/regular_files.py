@@ -17,6 +17,8 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+# What Windows leaves in folders; macOS and Linux begin such names with a dot.
+_LITTER = {"thumbs.db", "desktop.ini"}
 
 
 def require_file(path: str | os.PathLike[str], what: str, advice: str = "check the path") -> Path:
@@ -51,6 +53,11 @@ def is_file(path: str | os.PathLike[str]) -> bool:
     """
     with reading(path):
         return kind_of_file(path) == "a file"
+
+
+def is_litter(name: str) -> bool:
+    """Whether an operating system or an interrupted program left the file of this name."""
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def kind_of_file(path: str | os.PathLike[str]) -> str:

@@ -98,6 +98,16 @@ def test_forms_of_naming_shards(tmp_path, form):
     assert len(records) == 12 and not records.losses.broken
 
 
+def test_what_macos_leaves_beside_shards_is_none(tmp_path):
+    paths = write_shards(tmp_path / "s")
+    (tmp_path / "s" / "._00000.tar").write_bytes(b"\0\5\x16\7")
+    assert find_shards(tmp_path / "s") == paths
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left" / "._00000.tar").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(FileNotFoundError, match="expected .tar files in .*left', got none"):
+        find_shards(tmp_path / "left")
+
+
 @pytest.mark.parametrize(
     ("form", "error", "message"),
     [

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from ...io.files import pillow_errors
+from ...io.regular_files import is_litter
 from ...vocabulary.parsing import read_benchmark
 from .locating import Part, require
 from .pairing import unexpected, unpaired
-from .raw_files import is_litter, read_png
+from .raw_files import read_png
 from .samples import Family, Listing, Sample
 from .value_table import ValueTable
 

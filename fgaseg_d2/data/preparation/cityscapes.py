@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ...io.regular_files import is_litter
 from ...vocabulary.parsing import read_benchmark
 from .locating import Part, require
 from .pairing import unexpected, unpaired
-from .raw_files import files_in, is_litter, read_png
+from .raw_files import files_in, read_png
 from .samples import Family, Listing, Sample
 from .value_table import ValueTable
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from .raw_files import is_litter
+from ...io.regular_files import is_litter
 
 # The walk for a hint must end soon, also in a tree of a million files.
 _MAX_FOLDERS = 3000

@@ -14,7 +14,7 @@ from PIL import Image
 from ...io.file_errors import reading, writing
 from ...io.files import atomic_path
 from ...io.partial_files import PARTIAL
-from .raw_files import is_litter
+from ...io.regular_files import is_litter
 
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"

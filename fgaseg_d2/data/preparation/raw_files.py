@@ -12,12 +12,10 @@ from PIL import Image
 
 from ...io.files import pillow_errors
 from ...io.orientation import load_upright, read_tag, swaps_sides
-from ...io.regular_files import kind_of_file
+from ...io.regular_files import is_litter, kind_of_file
 from ..pair_sizes import Found, check_pair
 
 _ADVICE = "unpack or download it anew"
-# What Windows leaves in folders; macOS and Linux begin such names with a dot.
-_LITTER = {"thumbs.db", "desktop.ini"}
 _STEM = re.compile(r"[\w-]+")
 
 
@@ -51,11 +49,6 @@ def files_in(folder: Path, ending: str) -> Folder:
             else:
                 result.strangers.append(folder / name)
     return result
-
-
-def is_litter(name: str) -> bool:
-    """Whether an operating system or an interrupted program left this file."""
-    return name.startswith(".") or name.lower() in _LITTER
 
 
 def read_ids(path: Path) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from ...io.extras import import_extra
 from ...io.file_errors import reading
-from ...io.regular_files import home_path, is_file, kind_of_file
+from ...io.regular_files import home_path, is_file, is_litter, kind_of_file
 from ...wording import PATH, few, plain, shown
 
 EXTRA = "mgca"
@@ -27,9 +27,10 @@ def find_shards(shards: Shards) -> list[Path]:
     """List tar files.
 
     Args:
-        shards: a folder, whose .tar files are taken in the order of their names; a path with braces
-            as webdataset has them, or with * and ?; a .tar file; a text file with any of these a
-            line, relative to its folder; or a list of these. ``~`` is the home folder.
+        shards: a folder, whose .tar files are taken in the order of their names, hidden ones
+            left out; a path with braces as webdataset has them, or with * and ?; a .tar file; a
+            text file with any of these a line, relative to its folder; or a list of these. ``~`` is
+            the home folder.
 
     Returns:
         At least one, each once.
@@ -85,7 +86,8 @@ def _found(text: str) -> Iterator[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     with reading(folder):
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == _SUFFIX)
+        names = sorted(name for name in os.listdir(folder) if not is_litter(name))
+    found = [folder / name for name in names if name.lower().endswith(_SUFFIX)]
     if not found:
         raise FileNotFoundError(
             f"expected {_SUFFIX} files in {shown(folder)}, got none; check the folder"
