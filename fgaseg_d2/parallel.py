@@ -35,10 +35,23 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
+def worker_count(wanted: int | None, items: int) -> int:
+    """How many processes to start, 1 for none beside this one.
+
+    Args:
+        wanted: None for as many as there are processors.
+        items: that there are to work on.
+    """
+    if multiprocessing.current_process().daemon:
+        return 1  # Python lets a daemon, such as a loader's worker, start no processes
+    wanted = available_processors() if wanted is None else wanted
+    return max(1, min(wanted, items, _MOST_WORKERS))
+
+
 def each(
     function: Callable[[_Item], _Result],
     items: Sequence[_Item],
-    workers: int,
+    workers: int | None,
     title: str,
     unit: str = "file",
 ) -> Iterator[_Result]:
@@ -51,7 +64,8 @@ def each(
     Args:
         function: picklable; what it raises is raised here.
         items: picklable.
-        workers: number of processes; 1 runs the function in this one.
+        workers: number of processes, None for as many as there are processors; 1, or being a
+            daemon, which may start none, runs the function in this one.
         title: named in the progress.
         unit: what an item is, for the progress bar.
 
@@ -61,7 +75,7 @@ def each(
     Raises:
         OSError: a process died.
     """
-    workers = min(workers, len(items), _MOST_WORKERS)
+    workers = worker_count(workers, len(items))
     if workers < 2:
         yield from with_progress(map(function, items), len(items), unit, title)
         return

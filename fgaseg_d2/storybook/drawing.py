@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..io.file_errors import FileError, writing
 from ..io.files import atomic_path
 from ..io.partial_files import remove_leftovers
 from ..io.turns import turn
-from ..parallel import available_processors, each
+from ..parallel import each, worker_count
 from ..wording import PATH, shown
 from .captions import draw_captioned
 from .dataset import (
@@ -96,7 +95,7 @@ def write_dataset(
 def _draw_missing(folder: Path, settings: Settings, workers: int | None) -> None:
     finished = set(finished_scenes(folder, settings.split))
     todo = [index for index in range(settings.count) if scene_name(index) not in finished]
-    workers = _worker_count(workers, len(todo))
+    workers = worker_count(workers or None, len(todo))
     logger.info(
         "storybook_%s: drawing %d of %d scenes into %s with %d processes; it takes about %.1f "
         "minutes",
@@ -106,12 +105,6 @@ def _draw_missing(folder: Path, settings: Settings, workers: int | None) -> None
     draw = partial(_write_scene, folder, settings)
     for _ in each(draw, todo, workers, f"storybook_{settings.split}", unit="scene"):
         pass
-
-
-def _worker_count(wanted: int | None, scenes: int) -> int:
-    if multiprocessing.current_process().daemon:
-        return 1  # Python lets a daemon, such as a loader's worker, start no processes
-    return max(1, min(wanted or available_processors(), scenes))
 
 
 def _write_scene(folder: Path, settings: Settings, index: int) -> None:

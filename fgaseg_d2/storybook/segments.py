@@ -13,7 +13,7 @@ import numpy as np
 
 from ..io.files import atomic_path
 from ..io.segment_files import described_segment
-from ..parallel import available_processors, each
+from ..parallel import each
 from .classes import FULL_CLASSES, IGNORE_LABEL, PRODUCTS, STUFF_CLASSES
 from .dataset import SPLITS, Settings, scene_name, scene_seed, split_folder
 from .scenes import Scene, draw_scene
@@ -75,9 +75,8 @@ def write_segments(root: str | os.PathLike[str], split: str, workers: int | None
         return path
     describe = partial(_record, settings)
     items = range(settings.count)
-    processes = available_processors() if workers is None else workers
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for record in each(describe, items, processes, f"segments of {split}", unit="scene"):
+        for record in each(describe, items, workers, f"segments of {split}", unit="scene"):
             file.write(json.dumps(record) + "\n")
     return path
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...parallel import available_processors, each
+from ...parallel import each
 from .broken import MOST_BROKEN, BrokenPictureError, Losses
 from .index import ShardIndex, index_shard
 from .records import ShardRecords, losses_of, read_member
@@ -108,7 +108,6 @@ def check_shards(name: str, shards: Sequence[Path], workers: int | None = None) 
         ImportError: webdataset is not installed.
     """
     start = time.perf_counter()
-    workers = available_processors() if workers is None else workers
     found = list(each(_read_all, shards, workers, name, "shard"))
     indices = [part.index for part in found]
     return ShardReport(

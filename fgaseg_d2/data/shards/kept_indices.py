@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import zipfile
 from collections.abc import Sequence
@@ -57,8 +56,8 @@ def indices_of(shards: Sequence[Path], title: str) -> list[ShardIndex]:
         for path in missing:
             found[path] = _kept(path, files[path])
         missing = [path for path in missing if found[path] is None]
-        workers = 1 if multiprocessing.current_process().daemon else available_processors()
-        indices = each(index_shard, missing, min(workers, _MOST_WORKERS), title, "shard")
+        workers = min(available_processors(), _MOST_WORKERS)
+        indices = each(index_shard, missing, workers, title, "shard")
         for path, index in zip(missing, indices, strict=True):
             found[path] = index
             _keep(index, files[path])
