@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from ..data.occurrence import nowhere
 from ..vocabulary.zero_shot import SPLITS
 from . import without_masks
+from .cells import line, number
 from .outcome import Evaluation
-from .published import ZERO_SHOT, PublishedRow, benchmark_of, rows_for
+from .published import ZERO_SHOT, PublishedRow, benchmark_of, comparable, rows_for
 
 _FIGURES = {
     "mIoU": "mIoU",
@@ -46,11 +47,11 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
     header = ["test set", "pictures", *(_FIGURES[name] for name in names)]
     for row in published:
         header += [f"{row.method}, {row.clip}", "difference"]
-    lines = [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
+    lines = [line(header), line(["---", *["---:"] * (len(header) - 1)])]
     for one in evaluations:
-        figures = [_number(one.results.get(name)) for name in names]
+        figures = [number(one.results.get(name)) for name in names]
         compared = [cell for row in published for cell in _compare(one, row)]
-        lines.append(_line([one.dataset, _pictures(one), *figures, *compared]))
+        lines.append(line([one.dataset, _pictures(one), *figures, *compared]))
     notes = [*_run_notes(run), _RULE, *_warnings(evaluations)]
     if published:
         notes.append("Published figures are mIoU; a difference is ours minus theirs.")
@@ -73,21 +74,15 @@ def _zero_shot(evaluations: Sequence[Evaluation]) -> list[str]:
     if split not in SPLITS:
         return []
     header = ["", "mIoU, seen", "mIoU, unseen", "harmonic mean", "pACC"]
-    lines = [_line(header), _line(["---", *["---:"] * 4])]
+    lines = [line(header), line(["---", *["---:"] * 4])]
     for one in evaluations:
         names = ("seen_mIoU", "unseen_mIoU", "harmonic_mIoU", "pACC")
-        figures = [_number(one.results.get(name)) for name in names]
-        lines.append(_line([f"this run, {one.dataset}", *figures]))
+        figures = [number(one.results.get(name)) for name in names]
+        lines.append(line([f"this run, {one.dataset}", *figures]))
     for row in ZERO_SHOT.get(split, ()):
-        figures = [f"{value:.1f}" for value in (row.seen, row.unseen, row.harmonic)]
-        lines.append(_line([row.method, *figures, ""]))
+        figures = [number(value, 1) for value in (row.seen, row.unseen, row.harmonic)]
+        lines.append(line([row.method, *figures, ""]))
     return [f"## Zero-shot split {split}", "", *lines, ""]
-
-
-def comparable(evaluation: Evaluation) -> bool:
-    """Whether all pictures of a benchmark were scored, in their official number."""
-    found = benchmark_of(evaluation.dataset)
-    return found is None or (evaluation.pictures == evaluation.expected == found[1])
 
 
 def _compare(evaluation: Evaluation, row: PublishedRow) -> list[str]:
@@ -140,11 +135,3 @@ def _run_notes(run: Mapping) -> list[str]:
     if deviations := run.get("deviations"):
         notes.append(f"**Not the published protocol: {'; '.join(deviations)}.**")
     return notes
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.2f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

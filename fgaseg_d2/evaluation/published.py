@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..data.datasets.benchmarks import BENCHMARKS, Benchmark
+from .outcome import Evaluation
 
 _COLUMNS = ("A-847", "PC-459", "A-150", "PC-59", "PAS-20", "PAS-20b")
 
@@ -71,6 +72,12 @@ def benchmark_of(dataset_name: str) -> tuple[Benchmark, int] | None:
     if benchmark is None or split != "val":
         return None
     return benchmark, benchmark.splits[split].count
+
+
+def comparable(evaluation: Evaluation) -> bool:
+    """Whether all pictures of a benchmark were scored, in their official number."""
+    found = benchmark_of(evaluation.dataset)
+    return found is None or (evaluation.pictures == evaluation.expected == found[1])
 
 
 def table_position(dataset_name: str) -> tuple[int, str]:

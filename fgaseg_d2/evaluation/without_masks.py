@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .cells import line, number
 from .outcome import Evaluation
-from .published import PublishedRow, benchmark_of
+from .published import PublishedRow, benchmark_of, comparable
 
 # In the order of these tables; the first three have background as a class.
 COLUMNS: Mapping[str, str] = {
@@ -54,17 +55,17 @@ def section(evaluations: Sequence[Evaluation]) -> list[str]:
     for one in evaluations:
         benchmark = benchmark_of(one.dataset)
         if benchmark is not None and benchmark[0].name in COLUMNS:
-            found[benchmark[0].name] = (one, benchmark[1])
+            found[benchmark[0].name] = one
     names = [name for name in COLUMNS if name in found]
     if not names:
         return []
-    ours = [_ours(*found[name]) for name in names]
+    ours = [_ours(found[name]) for name in names]
     lines = [
-        _line(["method", *(COLUMNS[name] for name in names)]),
-        _line(["---", *["---:"] * len(names)]),
-        _line(["**this run**", *ours]),
+        line(["method", *(COLUMNS[name] for name in names)]),
+        line(["---", *["---:"] * len(names)]),
+        line(["**this run**", *ours]),
         *(
-            _line([row.method, *(_figure(row.miou.get(name)) for name in names)])
+            line([row.method, *(number(row.miou.get(name), 1, "-") for name in names)])
             for row in ROWS
             if any(name in row.miou for name in names)
         ),
@@ -72,16 +73,7 @@ def section(evaluations: Sequence[Evaluation]) -> list[str]:
     return ["## Beside methods without label maps", "", f"mIoU in percent. {NOTE}", "", *lines, ""]
 
 
-def _ours(evaluation: Evaluation, official: int) -> str:
+def _ours(evaluation: Evaluation) -> str:
     """The figure of a run, called void where it is not of all pictures."""
-    figure = _figure(evaluation.results.get("mIoU"), 2)
-    whole = evaluation.pictures == evaluation.expected == official
-    return figure if whole or figure == "-" else f"{figure} (void)"
-
-
-def _figure(value: float | None, decimals: int = 1) -> str:
-    return "-" if value is None or value != value else f"{value:.{decimals}f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    figure = number(evaluation.results.get("mIoU"), none="-")
+    return figure if comparable(evaluation) or figure == "-" else f"{figure} (void)"
