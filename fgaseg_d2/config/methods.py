@@ -62,6 +62,8 @@ class MethodConfig:
         published: values of keys behind the method's published figures, which results of others
             are compared with; None for what was not published.
         protocol: keys that belong to the description of a protocol, by what they are called there.
+        other_weights: says which weights there are beside those of MODEL.CLIP and MODEL.WEIGHTS, ""
+            for none.
         trained_on: what it learned without label maps from, "captions", or "nothing" where it is
             CLIP itself, as long as no MODEL.WEIGHTS are put into it. "" for all else: label maps,
             segments, or a model that is not for segmentation. Results stand beside those of the
@@ -80,6 +82,7 @@ class MethodConfig:
     grouping: tuple[str, ...] = ()
     published: Mapping[str, Any] = field(default_factory=dict)
     protocol: Mapping[str, str] = field(default_factory=dict)
+    other_weights: Callable[[CfgNode], str] = field(default=lambda cfg: "")
     trained_on: str = ""
     finds_segments: bool = False
 

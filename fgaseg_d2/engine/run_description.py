@@ -44,7 +44,7 @@ def describe_run(
         label maps.
     """
     return {
-        "weights": cfg.MODEL.WEIGHTS or _initial_weights(cfg.MODEL.CLIP.PRETRAINED),
+        "weights": _weights(cfg),
         "config": config_file,
         "clip": cfg.MODEL.CLIP.NAME,
         "architecture": cfg.MODEL.META_ARCHITECTURE,
@@ -71,8 +71,13 @@ def _trained_on(cfg: CfgNode) -> str:
     return "" if source == "nothing" and cfg.MODEL.WEIGHTS else source
 
 
-def _initial_weights(pretrained: str) -> str:
-    return f"CLIP's own ({pretrained}), no others" if pretrained else "none (random)"
+def _weights(cfg: CfgNode) -> str:
+    clip, others = cfg.MODEL.CLIP.PRETRAINED, chosen_method(cfg).other_weights(cfg)
+    if cfg.MODEL.WEIGHTS:
+        return cfg.MODEL.WEIGHTS + (f", with {others}" if others else "")
+    if others:
+        return f"{f'CLIP ({clip})' if clip else 'a random CLIP'} with {others}, no others"
+    return f"CLIP's own ({clip}), no others" if clip else "none (random)"
 
 
 def describe_protocol(cfg: CfgNode, image_size: Sequence[int] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.engine.run_description import describe_run
 from fgaseg_d2.evaluation.markdown import results_page
@@ -143,6 +144,30 @@ def test_others_do_not_stand_there():
 def test_a_clip_with_weights_of_another_training_does_not_stand_there(name, opts, stands):
     run = describe_run(config(f"configs/{name}.yaml", *opts))
     assert (beside(*EVALUATED, run=run) is not None) == stands
+
+
+STORYBOOK = "fgaseg_d2://storybook_clip.safetensors"
+PROXY = "the proxy vit_base_patch8_224 (dino)"
+
+
+@pytest.mark.parametrize(
+    ("name", "opts", "weights"),
+    [
+        ("naclip_eight_sets", (), "CLIP's own (openai), no others"),
+        ("proxyclip_eight_sets", (), f"CLIP (openai) with {PROXY}, no others"),
+        ("proxyclip_eight_sets", ("MODEL.CLIP.PRETRAINED", ""), f"a random CLIP with {PROXY}"),
+        ("proxyclip_eight_sets", ("MODEL.WEIGHTS", STORYBOOK), f"{STORYBOOK}, with {PROXY}"),
+        (
+            "proxyclip_eight_sets",
+            ("MODEL.DENSE_CLIP.PROXY.PRETRAINED", ""),
+            "CLIP (openai) with the proxy vit_base_patch8_224 (random)",
+        ),
+    ],
+)
+def test_the_page_names_all_towers_that_have_weights(name, opts, weights):
+    run = describe_run(load_config(name, opts, device="cpu"))
+    text = results_page([Evaluation(*EVALUATED[0], run)])
+    assert f"* Weights: {weights}" in text
 
 
 @pytest.mark.parametrize(("run", "compared"), [({}, True), ({"trained_on": "captions"}, False)])

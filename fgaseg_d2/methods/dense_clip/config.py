@@ -46,6 +46,11 @@ def _proxy_with_its_reading(cfg: CN) -> str | None:
     return None
 
 
+def _proxy(cfg: CN) -> str:
+    proxy = cfg.MODEL.DENSE_CLIP.PROXY
+    return f"the proxy {proxy.NAME} ({proxy.PRETRAINED or 'random'})" if proxy.NAME else ""
+
+
 register_method(
     MethodConfig(
         "DenseCLIP",
@@ -57,6 +62,7 @@ register_method(
             Part("MODEL.META_ARCHITECTURE", ("MODEL.SEM_SEG_HEAD.NAME",), lambda name: False),
             Part("MODEL.DENSE_CLIP.PROXY.NAME", ("MODEL.DENSE_CLIP.PROXY.PRETRAINED",)),
         ),
+        other_weights=_proxy,
         trained_on="nothing",
         published={"MODEL.META_ARCHITECTURE": "FGASeg", "MODEL.CLIP.DENSE_READING": "fgaseg"},
     )
