@@ -26,6 +26,8 @@ USE = (
 )
 TWO_TOWERS = [{"name": "clip"}, {"name": SMALL_CLIP, "blocks": [2], "mean": [100.0, 110.0, 120.0]}]
 
+SEGMENT_FILE = ("TEST.PROPOSALS.FILE", "segments.jsonl")
+
 
 class SegmentTester(SegmentorTester):
     """Its training samples have segments."""
@@ -354,6 +356,14 @@ def test_levels_are_the_quarters(depth, count, expected):
     [
         (("MODEL.CLIP.FINETUNE", "attention"), "expected MODEL.CLIP.FINETUNE 'frozen'"),
         (("TEST.SLIDING_WINDOW.ENABLED", True), "SLIDING_WINDOW.ENABLED False"),
+        (
+            ("MODEL.USE.PIECES", 4, "TEST.PROPOSALS.KIND", "given"),
+            "KIND superpixels or sam with MODEL.USE.PIECES above 0, got 'given'; set ",
+        ),
+        (
+            (*("MODEL.USE.PIECES", 4, "TEST.PROPOSALS.KIND", "file"), *SEGMENT_FILE),
+            "KIND superpixels or sam with MODEL.USE.PIECES above 0, got 'file'; set ",
+        ),
         (
             ("MODEL.USE.TOWERS", [{"name": "clip", "blocks": [9]}]),
             r"MODEL.USE.TOWERS ascending from 1 to 4",

@@ -81,6 +81,17 @@ def _whole_pictures(cfg: CN) -> str | None:
     return "expected TEST.SLIDING_WINDOW.ENABLED False with MODEL.META_ARCHITECTURE USE, got True"
 
 
+def _found_pieces(cfg: CN) -> str | None:
+    """Pieces are those of the picture that a training sees, and other than its segments."""
+    use, kind = cfg.MODEL.META_ARCHITECTURE == "USE", cfg.TEST.PROPOSALS.KIND
+    if not use or not cfg.MODEL.USE.PIECES or kind in ("superpixels", "sam"):
+        return None
+    return (
+        "expected TEST.PROPOSALS.KIND superpixels or sam with MODEL.USE.PIECES above 0, got "
+        f"'{kind}'; set MODEL.USE.PIECES 0, as an evaluation with them needs"
+    )
+
+
 _UNREAD = (
     *("MODEL.SEM_SEG_HEAD.NAME", "MODEL.CLIP.LOGIT_SCALE", "MODEL.CLIP.DENSE_READING"),
     "TEST.SEGMENT_VOTE",  # it has segments by itself
@@ -119,7 +130,7 @@ register_method(
             "PIECES": COUNT_OR_NONE,
             "FEATURE_CACHE": COUNT_OR_NONE,
         },
-        relations=(_frozen, _whole_pictures),
+        relations=(_frozen, _whole_pictures, _found_pieces),
         parts=(
             Part("MODEL.META_ARCHITECTURE", _UNREAD, lambda name: False),
             Part("MODEL.USE.LEVEL_MERGE", ("MODEL.USE.LEVELS",)),
