@@ -137,7 +137,8 @@ BAD = [
     ([RUNS | {"size": None}], 'mask 0: expected run lengths with "size"'),
     ([RUNS | {"size": [10**6, 10**6]}], 'mask 0: expected run lengths with "size"'),
     ([RUNS | {"size": [4, 5]}], "mask 0: expected runs of 20 pixels together"),
-    ([{"segmentation": [[1, 2, 3, 4, 5, 6]]}], r"mask 0 of shape \[1, 6\]|one value beside 0"),
+    ([{"segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]]}], r"mask 0: .* as polygons are; make a mask"),
+    (np.stack([np.ones((4, 5)), np.full((4, 5), 2)]), "one value beside 0, got values from 1 to 2"),
     (instances(scores=torch.ones(2)), "expected masks M x H x W, got Instances"),
 ]
 
@@ -147,6 +148,13 @@ def test_what_are_no_masks_is_one_line(masks, message):
     with pytest.raises(ValueError, match=message) as error:
         given_masks(masks)
     assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_a_polygon_is_refused_alone_and_beside_masks():
+    annotation = {"id": 1, "segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]], "iscrowd": 0}
+    for masks in (annotation, [annotation], [*sam(np.asarray), annotation]):
+        with pytest.raises(ValueError, match="make a mask of them"):
+            given_masks(masks)
 
 
 def test_shares_of_random_sizes_are_those_of_a_loop_over_pixels():

@@ -95,6 +95,11 @@ def _single(mask: Any, number: int) -> Tensor:
     for key in _KEYS:
         if isinstance(mask, Mapping) and key in mask:
             mask = mask[key]
+            if isinstance(mask, (list, tuple)):
+                raise ValueError(
+                    f'{where}: expected "{key}" as an array or run lengths, got a list, as polygons '
+                    "are; make a mask of them (pycocotools: COCO.annToMask)"
+                )
     if isinstance(mask, Mapping):
         size = mask.get("size")
         sides = tuple(size) if isinstance(size, (list, tuple)) else ()
