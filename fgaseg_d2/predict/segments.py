@@ -76,7 +76,7 @@ def checked_masks(masks: Any) -> Tensor:
         ValueError: something else, or an empty mask.
     """
     found = given_masks(masks)
-    empty = (~found.flatten(1).any(1)).nonzero().squeeze(1).tolist()
+    empty = found.flatten(1).any(1).logical_not().nonzero().squeeze(1).tolist()
     if empty:
         raise ValueError(
             f"expected masks with a pixel or more, got {len(empty)} without, such as number "

@@ -1,5 +1,8 @@
 """Masks in the forms that people and other programs have them in."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from fgaseg_d2.modeling.inference.segment_scores import SegmentScores
 from fgaseg_d2.modeling.layers import area_pooling
 from fgaseg_d2.modeling.layers.area_pooling import area_shares
 from fgaseg_d2.modeling.proposals import given_masks
+from tests.conftest import ROOT
 from tests.run_lengths import runs_of
 
 SIZE = (12, 17)
@@ -155,6 +159,36 @@ def test_a_polygon_is_refused_alone_and_beside_masks():
     for masks in (annotation, [annotation], [*sam(np.asarray), annotation]):
         with pytest.raises(ValueError, match="make a mask of them"):
             given_masks(masks)
+
+
+MEMORY = """
+import resource
+import numpy as np
+from fgaseg_d2.modeling.proposals import given_masks
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+masks = np.zeros((100, 1000, 1000), np.uint8)
+masks[:, 100:900, 100:900] = 255
+given_masks(masks[:1])
+before = peak()
+found = given_masks({form})
+print(peak() - before, int(found.sum()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak has another unit there")
+@pytest.mark.parametrize("form", ["masks", "list(masks)", "(mask == 255 for mask in masks)"])
+def test_many_masks_take_little_more_memory_than_what_they_become(form):
+    """100 masks of 1,000 x 1,000 pixels; a generator's are held twice, as their number is new."""
+    code = MEMORY.replace("{form}", form)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    rise, pixels = map(int, run.stdout.split())
+    assert pixels == 100 * 800 * 800
+    assert rise < 200 + 100 * form.startswith("(")
 
 
 def test_shares_of_random_sizes_are_those_of_a_loop_over_pixels():

@@ -45,30 +45,53 @@ def given_masks(masks: Any) -> Tensor:
     """
     masks = _held(masks)
     if isinstance(masks, (Tensor, np.ndarray)):
-        found = _tensor(masks)
+        found = _numbers(masks)
         if found.ndim == 4 and found.shape[1] == 1:
             found = found[:, 0]
-        if found.ndim == 2 and found.dtype == torch.bool:
+        if found.ndim == 2 and found.dtype in (torch.bool, np.bool_):
             found = found[None]
         # An empty list that somebody made an array of.
         if found.ndim == 1 and not len(found):
             return torch.zeros(0, 1, 1, dtype=torch.bool)
         if found.ndim != 3:
             raise _unknown(f"an array of shape {list(found.shape)}")
-        return _two_valued(found)
+        return _of_one_array(found)
     if _is_single(masks):
         masks = [masks]
     if isinstance(masks, (str, bytes)) or not isinstance(masks, (Sequence, Iterator)):
         plain = isinstance(masks, (str, bytes, Mapping, int, float))
         raise _unknown(shown(masks) if plain else type(masks).__name__)
-    each = [_single(mask, number) for number, mask in enumerate(masks)]
-    if not each:
-        return torch.zeros(0, 1, 1, dtype=torch.bool)
-    sizes = list(dict.fromkeys(tuple(mask.shape) for mask in each))
-    if len(sizes) > 1:
-        two = " and ".join(f"{height} x {width}" for height, width in sizes[:2])
-        raise _unknown(f"masks of {two}", "of one size")
-    return torch.stack(each)
+    if isinstance(masks, Iterator):
+        masks = [_single(mask, number) for number, mask in enumerate(masks)]
+    return _of_one_size(masks)
+
+
+def _of_one_array(masks: Tensor | np.ndarray) -> Tensor:
+    """M x H x W -> bool, one mask at a time; the value beside 0 is the same in all."""
+    if masks.dtype in (torch.bool, np.bool_):
+        return _tensor(masks)
+    result = torch.empty(tuple(masks.shape), dtype=torch.bool)
+    values: list[float] = []
+    for number, mask in enumerate(masks):
+        result[number], found = _two_valued(_tensor(mask))
+        values += found
+        _check_values(min(values, default=0), max(values, default=0))
+        values = values[:1]
+    return result
+
+
+def _of_one_size(masks: Sequence[Any]) -> Tensor:
+    """Masks of a list, each in a form of its own, one at a time."""
+    result = torch.zeros(0, 1, 1, dtype=torch.bool)
+    for number, mask in enumerate(masks):
+        found = _single(mask, number)
+        if not number:
+            result = torch.empty(len(masks), *found.shape, dtype=torch.bool)
+        if found.shape != result.shape[1:]:
+            (height, width), (other, across) = result.shape[1:], found.shape
+            raise _unknown(f"masks of {height} x {width} and {other} x {across}", "of one size")
+        result[number] = found
+    return result
 
 
 def _held(masks: Any) -> Any:
@@ -97,8 +120,8 @@ def _single(mask: Any, number: int) -> Tensor:
             mask = mask[key]
             if isinstance(mask, (list, tuple)):
                 raise ValueError(
-                    f'{where}: expected "{key}" as an array or run lengths, got a list, as polygons '
-                    "are; make a mask of them (pycocotools: COCO.annToMask)"
+                    f'{where}: expected "{key}" as an array or run lengths, got a list, as '
+                    "polygons are; make a mask of them (pycocotools: COCO.annToMask)"
                 )
     if isinstance(mask, Mapping):
         size = mask.get("size")
@@ -111,46 +134,59 @@ def _single(mask: Any, number: int) -> Tensor:
             )
         runs = decoded_mask(mask, (sides[0], sides[1]), where, "correct the mask")
         return torch.from_numpy(runs).bool()
-    found = _tensor(mask)
-    if found.ndim == 3 and found.shape[0] == 1:
-        found = found[0]
-    if found.ndim != 2:
-        raise _unknown(f"mask {number} of shape {list(found.shape)}")
-    return _two_valued(found)
+    array = _numbers(mask)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2:
+        raise _unknown(f"mask {number} of shape {list(array.shape)}")
+    found, values = _two_valued(_tensor(array))
+    _check_values(min(values, default=0), max(values, default=0))
+    return found
 
 
-def _tensor(masks: Any) -> Tensor:
-    """An array of numbers as a tensor on the CPU."""
+def _numbers(masks: Any) -> Tensor | np.ndarray:
+    """Whatever holds numbers as an array or a tensor, in the type and place that it has."""
     if isinstance(masks, Tensor):
-        return masks.detach().cpu()
+        return masks
     try:
         array = np.asarray(masks)
     except (TypeError, ValueError):
         raise _unknown(shown(masks)) from None
     if array.dtype.kind not in "biuf":
         raise _unknown(shown(masks))
+    return array
+
+
+def _tensor(array: Tensor | np.ndarray) -> Tensor:
+    """An array of numbers as a tensor on the CPU."""
+    if isinstance(array, Tensor):
+        return array.detach().cpu()
     # torch knows neither other byte orders nor all of NumPy's types.
     if array.dtype.kind != "b":
         array = array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def _two_valued(masks: Tensor) -> Tensor:
-    """Where masks are not 0, if all else is one value; what has shades is no mask yet."""
-    if masks.dtype == torch.bool:
-        return masks
-    if masks.is_complex():
+def _two_valued(mask: Tensor) -> tuple[Tensor, list[float]]:
+    """Where a mask H x W is not 0, and the least and the greatest of what it has beside 0."""
+    if mask.dtype == torch.bool:
+        return mask, []
+    if mask.is_complex():
         raise _unknown("complex numbers")
-    if masks.is_floating_point() and not masks.isfinite().all():
+    if mask.is_floating_point() and not mask.isfinite().all():
         raise ValueError("expected masks of finite values, got others (nan or inf); correct them")
-    inside = masks[masks != 0]
-    if inside.numel() and inside.min() != inside.max():
-        low, high = inside.min().item(), inside.max().item()
+    where = mask != 0
+    inside = mask[where]
+    return where, [inside.min().item(), inside.max().item()] if inside.numel() else []
+
+
+def _check_values(low: float, high: float) -> None:
+    """What has shades is no mask yet."""
+    if low != high:
         raise ValueError(
             f"expected masks of one value beside 0, got values from {low:g} to {high:g}; compare "
             "them with a threshold (masks > 0.5), or make a mask of each value (labels == 3)"
         )
-    return masks != 0
 
 
 def _unknown(found: str, wanted: str = "") -> ValueError:
