@@ -59,14 +59,15 @@ def _check(options: argparse.Namespace) -> None:
     report = check_shards(" ".join(options.shards), shards, options.workers)
     sys.stdout.write(report.text(20 if options.list else None))
     if options.list:
-        lines = ["\t".join(" ".join(part.split()) for part in one) for one in report.losses.broken]
+        broken = report.broken_part.broken
+        lines = ["\t".join(" ".join(part.split()) for part in one) for one in broken]
         with atomic_path(options.list, "another --list") as temporary:
             text = "".join(f"{line}\n" for line in lines)
             temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
     if report.failed:
         raise ValueError(
-            f"{report.losses.text(0)}, and {report.damaged} of {report.shards} shards are damaged; "
-            "make those shards anew, or leave them out"
+            f"{report.broken_part.text(0)}, and {report.damaged} of {report.shards} shards are "
+            "damaged; make those shards anew, or leave them out"
         )
 
 

@@ -143,7 +143,7 @@ def build_train_loader(cfg: CfgNode, seed: int) -> TrainLoader:
         if isinstance(records, ShardRecords):
             # Its captions were looked at with its index.
             tally = tally or BrokenTally()
-            tally.begin(name, records.losses)
+            tally.begin(name, records.broken_part)
             samples: Dataset = ShardSamples(name, records, mapper)
         else:
             mapper.look_over(records)

@@ -44,10 +44,10 @@ def test_samples_without_what_they_need_are_named_by_shard_and_key(tmp_path):
     changed = {13 + number: files for number, files in enumerate(WRONG.values())}
     paths = write_shards(tmp_path, 2, 12, changed)
     records = records_of(tmp_path)
-    assert {(b.shard, b.key, b.reason) for b in records.losses.broken} == {
+    assert {(b.shard, b.key, b.reason) for b in records.broken_part.broken} == {
         (str(paths[1]), f"{13 + number:09d}", reason) for number, reason in enumerate(WRONG)
     }
-    assert len(records) == 24 - len(WRONG) and records.losses.total == 24
+    assert len(records) == 24 - len(WRONG) and records.broken_part.total == 24
     # The rest is what it was.
     assert [record["captions"][0] for record in records] == [
         f"picture number {number}" for number in range(24) if number not in changed
@@ -59,7 +59,7 @@ def test_a_second_file_of_a_name_is_named(tmp_path):
     write_shard(tmp_path / "00000.tar", {"x": files, "y": sample(2)})
     write_shard(tmp_path / "00001.tar", {"x": files, "y": files | {"JPG": encoded(3)}})
     records = records_of(tmp_path)
-    assert [str(b) for b in records.losses.broken] == [
+    assert [str(b) for b in records.broken_part.broken] == [
         f"{tmp_path / '00001.tar'}: y.JPG: a second file of this name"
     ]
     assert len(records) == 4
@@ -90,12 +90,12 @@ def test_damaged_shards_are_named_and_what_is_lost_of_them_is_estimated(
     else:
         paths[1].write_bytes(damage(paths[1].read_bytes()))
     records = records_of(tmp_path)
-    first = records.losses.broken[0]
+    first = records.broken_part.broken[0]
     assert (first.shard, first.key) == (str(paths[1]), "") and first.reason.startswith(reason)
     there = len(records) - 20
     assert there in left
     # As many as in the others: what is left, what is broken, and what is lost.
-    assert records.losses.total == 30 and records.losses.number == 10 - there
+    assert records.broken_part.total == 30 and records.broken_part.number == 10 - there
     with pytest.raises(ValueError, match="expected at most 1% broken samples, but about") as caught:
         loaders.build_train_loader(cfg_for(), seed=0)
     assert "\n" not in str(caught.value) and paths[1].name in str(caught.value)
@@ -119,7 +119,7 @@ def test_a_cut_at_any_byte_leaves_the_samples_before_it(tmp_path):
         texts = [record["captions"][0] for record in records]
         assert texts == [f"picture number {number}" for number in range(whole)]
         # A block of zeros behind the last file's is the mark of the end.
-        assert bool(records.losses.broken) == (size < ends[-1] + (512 - text) + 512)
+        assert bool(records.broken_part.broken) == (size < ends[-1] + (512 - text) + 512)
 
 
 @pytest.mark.parametrize("reason", UNDECODABLE)

@@ -68,7 +68,7 @@ def test_the_pairs_are_those_of_webdatasets_own_reader(tmp_path):
         theirs.append((item["__key__"], item[ending], item.get("txt", b"").decode().strip()))
     records = records_of(tmp_path / "shards")
     assert len(theirs) == 14 and [text for *_, text in theirs].count("") == 1
-    assert [one.key for one in records.losses.broken] == ["a/b"]
+    assert [one.key for one in records.broken_part.broken] == ["a/b"]
     for record, (key, content, text) in zip(
         records, [one for one in theirs if one[2]], strict=True
     ):
@@ -95,7 +95,7 @@ def test_forms_of_naming_shards(tmp_path, form):
     assert find_shards(form) == paths
     records = records_of(form)
     # The sidecars of img2dataset count for nothing.
-    assert len(records) == 12 and not records.losses.broken
+    assert len(records) == 12 and not records.broken_part.broken
 
 
 def test_what_macos_leaves_beside_shards_is_none(tmp_path):
@@ -221,7 +221,7 @@ def test_the_index_is_kept_until_a_shard_changes(tmp_path, monkeypatch, caplog):
         kept_indices, "each", lambda function, items, *_: read.extend(items) or map(function, items)
     )
     again = records_of(tmp_path / "s")
-    assert list(again) == list(first) and again.losses == first.losses and read == []
+    assert list(again) == list(first) and again.broken_part == first.broken_part and read == []
     write_shard(paths[0], {9: sample(9)})
     assert len(records_of(tmp_path / "s")) == 3 and read == [paths[0]]
     # A damaged index is read anew, and a cache that cannot be written is no error.
@@ -248,7 +248,7 @@ def test_a_shard_that_grows_as_it_is_read_is_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(kept_indices, "index_shard", index_and_finish)
     assert 0 < len(records_of(tmp_path / "s")) < 6
     again = records_of(tmp_path / "s")
-    assert len(again) == 6 and not again.losses.broken
+    assert len(again) == 6 and not again.broken_part.broken
 
 
 def test_a_shard_that_changes_in_a_training_is_told(tmp_path):

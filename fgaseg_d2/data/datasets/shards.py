@@ -27,8 +27,8 @@ class _ShardLoader:
             records = ShardRecords(paths, indices_of(paths, f"{self.name}, what is in it"))
             if not len(records):
                 raise ValueError(
-                    f"expected whole samples in {len(paths)} shards, but {records.losses.text()}; "
-                    "look at how they were made"
+                    f"expected whole samples in {len(paths)} shards, but "
+                    f"{records.broken_part.text()}; look at how they were made"
                 )
             return records
         except (FileNotFoundError, ValueError) as error:

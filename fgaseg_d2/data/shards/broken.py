@@ -51,7 +51,7 @@ class Broken(NamedTuple):
         return f"{plain(shard)}: {plain(self.key)}: {self.reason}".replace(": : ", ": ")
 
 
-class Losses(NamedTuple):
+class BrokenPart(NamedTuple):
     """How much of a dataset is broken.
 
     Attributes:
@@ -95,21 +95,21 @@ class BrokenTally:
     """Counts over a training what is broken in its datasets; too much of it ends the training."""
 
     def __init__(self) -> None:
-        self._losses: dict[str, Losses] = {}
+        self._parts: dict[str, BrokenPart] = {}
         self._found: dict[str, dict[Broken, None]] = {}
         self._numbers: dict[str, int] = {}
 
-    def begin(self, dataset_name: str, losses: Losses) -> None:
+    def begin(self, dataset_name: str, part: BrokenPart) -> None:
         """Add a dataset with what its index says; warn of that.
 
         Raises:
             ValueError: too many samples are broken.
         """
-        self._losses[dataset_name], self._found[dataset_name] = losses, {}
-        self._numbers[dataset_name] = losses.number
+        self._parts[dataset_name], self._found[dataset_name] = part, {}
+        self._numbers[dataset_name] = part.number
         self._check(dataset_name)
-        if losses.broken:
-            logger.warning("%s: %s; they are passed over", dataset_name, losses.text(_LISTED))
+        if part.broken:
+            logger.warning("%s: %s; they are passed over", dataset_name, part.text(_LISTED))
 
     def add(self, found: Iterable[tuple[str, Broken]]) -> None:
         """Add samples that were found broken as they were read; warn of each once.
@@ -129,11 +129,11 @@ class BrokenTally:
                 )
                 self._check(name)
 
-    def known(self, dataset_name: str) -> Losses:
+    def known(self, dataset_name: str) -> BrokenPart:
         """What is known to be broken in a dataset by now."""
-        losses = self._losses[dataset_name]
-        return losses._replace(broken=(*self._found[dataset_name], *losses.broken))
+        part = self._parts[dataset_name]
+        return part._replace(broken=(*self._found[dataset_name], *part.broken))
 
     def _check(self, name: str) -> None:
-        if self._numbers[name] > MOST_BROKEN * self._losses[name].total:
+        if self._numbers[name] > MOST_BROKEN * self._parts[name].total:
             raise ValueError(f"dataset {shown(name)}: {self.known(name).error()}")

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...parallel import each
-from .broken import MOST_BROKEN, BrokenPictureError, Losses
+from .broken import MOST_BROKEN, BrokenPart, BrokenPictureError
 from .index import ShardIndex, index_shard
-from .records import ShardRecords, losses_of, read_member
+from .records import ShardRecords, broken_part_of, read_member
 
 _GIBIBYTE, _KIBIBYTE = 2**30, 2**10
 
@@ -35,7 +35,7 @@ class ShardReport(NamedTuple):
     Attributes:
         name: of the dataset, or what somebody wrote for it.
         shards: how many there are.
-        losses: what is broken.
+        broken_part: what is broken.
         damaged: shards of which a part or all cannot be read.
         sizes: n x 2, height and width in pixels of each picture that can be decoded.
         bytes: of the pictures' files.
@@ -45,7 +45,7 @@ class ShardReport(NamedTuple):
 
     name: str
     shards: int
-    losses: Losses
+    broken_part: BrokenPart
     damaged: int
     sizes: np.ndarray
     bytes: int
@@ -55,12 +55,12 @@ class ShardReport(NamedTuple):
     @property
     def problems(self) -> list[str]:
         """A line for all that is broken; none where a training passes it over."""
-        return [str(one) for one in self.losses.broken if self.failed]
+        return [str(one) for one in self.broken_part.broken if self.failed]
 
     @property
     def failed(self) -> bool:
         """Whether more is broken than a training passes over, or a shard is damaged."""
-        return self.losses.too_many or self.damaged > 0
+        return self.broken_part.too_many or self.damaged > 0
 
     def text(self, limit: int | None = None) -> str:
         """The report for people.
@@ -68,8 +68,8 @@ class ShardReport(NamedTuple):
         Args:
             limit: most lines of what is broken; None for all.
         """
-        whole, losses = len(self.sizes), self.losses
-        lines = [f"{self.name}: {self.shards:,} shards, {losses.total:,} samples, {whole:,} whole"]
+        whole, part = len(self.sizes), self.broken_part
+        lines = [f"{self.name}: {self.shards:,} shards, {part.total:,} samples, {whole:,} whole"]
         if whole:
             sides, texts = self.sizes.min(axis=1), self.words
             lines += [
@@ -80,18 +80,18 @@ class ShardReport(NamedTuple):
             ]
         rate = whole / max(self.seconds, 1e-9)
         lines.append(f"  read in {self.seconds:.1f} s, {rate:,.0f} pictures a second")
-        number = f"{'about ' if losses.lost else ''}{losses.number:,}"
+        number = f"{'about ' if part.lost else ''}{part.number:,}"
         lines.append(
-            f"  broken: {number} of {losses.total:,} samples "
-            f"({losses.number / max(1, losses.total):.2%}; more than {MOST_BROKEN:.0%} is an "
+            f"  broken: {number} of {part.total:,} samples "
+            f"({part.number / max(1, part.total):.2%}; more than {MOST_BROKEN:.0%} is an "
             f"error), {self.damaged:,} damaged shards"
         )
-        reasons = Counter(one.reason.partition(" (")[0] for one in losses.broken if one.key)
+        reasons = Counter(one.reason.partition(" (")[0] for one in part.broken if one.key)
         lines += [f"    {count:,} with {reason}" for reason, count in reasons.most_common()]
-        shown, word = losses.broken[:limit], "error" if self.failed else "warning"
+        shown, word = part.broken[:limit], "error" if self.failed else "warning"
         lines += [f"  {word}: {one}" for one in shown]
-        if len(shown) < len(losses.broken):
-            lines.append(f"  {word}: {len(losses.broken) - len(shown)} more")
+        if len(shown) < len(part.broken):
+            lines.append(f"  {word}: {len(part.broken) - len(shown)} more")
         return "\n".join(lines) + "\n"
 
 
@@ -113,7 +113,7 @@ def check_shards(name: str, shards: Sequence[Path], workers: int | None = None) 
     return ShardReport(
         name=name,
         shards=len(shards),
-        losses=losses_of([os.fspath(path) for path in shards], indices),
+        broken_part=broken_part_of([os.fspath(path) for path in shards], indices),
         damaged=sum(bool(index.damage) for index in indices),
         sizes=np.concatenate([part.sizes for part in found]),
         bytes=sum(int(index.places[:, 1].sum()) for index in indices),

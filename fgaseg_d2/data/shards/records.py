@@ -16,7 +16,7 @@ from PIL import UnidentifiedImageError
 from ...io.file_errors import reading
 from ...io.files import read_picture
 from ...wording import PATH, in_one_line, plain
-from .broken import Broken, BrokenPictureError, Losses
+from .broken import Broken, BrokenPart, BrokenPictureError
 from .index import ShardIndex, caption_in
 
 
@@ -48,7 +48,7 @@ class ShardRecords(Sequence[dict[str, Any]]):
             indices: of each.
         """
         self.shards = tuple(os.fspath(shard) for shard in shards)
-        self.losses = losses_of(self.shards, indices)
+        self.broken_part = broken_part_of(self.shards, indices)
         self._starts = np.cumsum([0, *(len(index.places) for index in indices)])
         self._places = np.concatenate([index.places for index in indices])
         self._names = np.concatenate([index.names for index in indices])
@@ -110,7 +110,7 @@ class ShardRecords(Sequence[dict[str, Any]]):
         return name.decode("utf-8", "surrogateescape")
 
 
-def losses_of(shards: Sequence[str], indices: Sequence[ShardIndex]) -> Losses:
+def broken_part_of(shards: Sequence[str], indices: Sequence[ShardIndex]) -> BrokenPart:
     """What the indices of shards say is broken.
 
     A damaged shard counts as many samples as the others have on average; what is missing is lost.
@@ -126,7 +126,7 @@ def losses_of(shards: Sequence[str], indices: Sequence[ShardIndex]) -> Losses:
         if index.damage:
             damaged.append(Broken(shard, "", index.damage))
             lost += max(mean - count, int(count == 0))
-    return Losses((*damaged, *samples), lost, sum(counts) + lost)
+    return BrokenPart((*damaged, *samples), lost, sum(counts) + lost)
 
 
 def read_member(member: Member, name: str) -> tuple[np.ndarray, int]:

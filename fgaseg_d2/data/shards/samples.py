@@ -51,9 +51,9 @@ class ShardSamples(Dataset):
             except BrokenPictureError as error:
                 passed[self.records.broken(at, error.reason)] = None
                 attempt += 1
-            losses = self.records.losses
-            losses = losses._replace(broken=(*passed, *losses.broken))
-            if losses.too_many:
-                raise ValueError(f"dataset {shown(self.name)}: {losses.error()}")
+            part = self.records.broken_part
+            part = part._replace(broken=(*passed, *part.broken))
+            if part.too_many:
+                raise ValueError(f"dataset {shown(self.name)}: {part.error()}")
             at = derived_seed(index, attempt) % len(self.records)
         return item | {PASSED_OVER: [(self.name, one) for one in passed]} if passed else item
