@@ -9,8 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from fgaseg_d2.data import loaders, register_caption_shards
+from fgaseg_d2.data.records import dataset_records
+from tests.conftest import config
+
+NAME = "own_shards"  # of the dataset that they are registered as
 FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
@@ -65,3 +71,37 @@ def write_shards(
         samples = {n: sample(n, kinds[n % len(kinds)], **changed.get(n, {})) for n in numbers}
         paths.append(write_shard(folder / f"{shard:05d}.tar", samples))
     return paths
+
+
+def cfg_for(*opts):
+    """A configuration that trains a small model on the dataset NAME."""
+    return config(
+        "tests/data/small.yaml",
+        *("MODEL.META_ARCHITECTURE", "CLIPPretraining", "DATASETS.TRAIN", (NAME,)),
+        *("DATASETS.TEST", (), "INPUT.CROP.TYPE", "resized", "INPUT.CROP.SIZE", [32, 32]),
+        *("SOLVER.IMS_PER_BATCH", 4, "DATALOADER.NUM_WORKERS", 0, *opts),
+    )
+
+
+def records_of(shards):
+    """Register shards as NAME, and list their records."""
+    register_caption_shards(NAME, shards)
+    return dataset_records(NAME)
+
+
+def stream(count, workers=0, start=0, seed=5):
+    """The samples of some batches from an iteration on."""
+    loader = loaders.build_train_loader(cfg_for("DATALOADER.NUM_WORKERS", workers), seed=seed)
+    loader.start_iter = start
+    batches = iter(loader)
+    return [item for _ in range(count) for item in next(batches)]
+
+
+def same(first, second):
+    """Whether two streams are of the same samples, pictures and all."""
+    return len(first) == len(second) and all(
+        one["file_name"] == other["file_name"]
+        and one["caption"] == other["caption"]
+        and torch.equal(one["image"], other["image"])
+        for one, other in zip(first, second, strict=True)
+    )

@@ -10,8 +10,17 @@ import train_net
 from fgaseg_d2.data import loaders, register_caption_shards
 from fgaseg_d2.data.records import dataset_records
 from tests.conftest import ROOT, tool
-from tests.data.test_shards import NAME, cfg_for, same, stream
-from tests.shard_files import encoded, sample, write_shard, write_shards
+from tests.shard_files import (
+    NAME,
+    cfg_for,
+    encoded,
+    records_of,
+    same,
+    sample,
+    stream,
+    write_shard,
+    write_shards,
+)
 
 pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test", "own_cache")
 
@@ -29,11 +38,6 @@ UNDECODABLE = {
     "a file that is no picture": {"jpg": b"<html>not found</html>"},
     "a picture that cannot be decoded (": {"jpg": encoded(7)[:400]},
 }
-
-
-def records_of(shards):
-    register_caption_shards(NAME, shards)
-    return dataset_records(NAME)
 
 
 def warnings_in(caplog):
@@ -65,6 +69,12 @@ def test_a_second_file_of_a_name_is_named(tmp_path):
     assert len(records) == 4
 
 
+def without_header(data):
+    """A shard of which the header of the fourth file is overwritten."""
+    at = data.index(b"000000011.json")
+    return data[:at] + b"\7" * 512 + data[at + 512 :]
+
+
 @pytest.mark.parametrize(
     ("damage", "left", "reason"),
     [
@@ -73,7 +83,7 @@ def test_a_second_file_of_a_name_is_named(tmp_path):
         (lambda data: b"", [0], "an empty file"),
         (lambda data: bytes(10240), [0], "a tar without files"),
         (lambda data: b"\x1f\x8b\x08" + data, [0], "compressed by gzip"),
-        (lambda data: data[:4096] + b"\7" * 512 + data[4608:], range(9), "damaged at byte"),
+        (without_header, range(9), "damaged at byte"),
         (lambda data: data[:20480] + bytes(2**21), range(1, 9), "nothing but zeros from byte"),
     ],
     ids=["cut", "html", "empty", "no files", "gzip", "header", "hole"],
@@ -82,13 +92,7 @@ def test_damaged_shards_are_named_and_what_is_lost_of_them_is_estimated(
     tmp_path, damage, left, reason
 ):
     paths = write_shards(tmp_path, 3, 10)
-    if reason == "damaged at byte":
-        # A header: the fourth file's.
-        data = paths[1].read_bytes()
-        at = data.index(b"000000011.json")
-        paths[1].write_bytes(data[:at] + b"\7" * 512 + data[at + 512 :])
-    else:
-        paths[1].write_bytes(damage(paths[1].read_bytes()))
+    paths[1].write_bytes(damage(paths[1].read_bytes()))
     records = records_of(tmp_path)
     first = records.broken_part.broken[0]
     assert (first.shard, first.key) == (str(paths[1]), "") and first.reason.startswith(reason)

@@ -10,11 +10,10 @@ from fgaseg_d2.data.checking import check_dataset
 from fgaseg_d2.data.datasets.configured import register_configured
 from fgaseg_d2.data.records import dataset_records
 from tests import datasets
-from tests.data.test_shards import cfg_for
+from tests.shard_files import NAME, cfg_for
 
 pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test")
 
-NAME = "own_shards"
 TEXTS = ("A block of red.\n", "two blocks", "  many   blocks ", "ein Würfel", "nothing")
 
 

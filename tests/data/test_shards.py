@@ -5,7 +5,6 @@ import tarfile
 
 import numpy as np
 import pytest
-import torch
 import webdataset
 from detectron2.utils import comm
 
@@ -17,43 +16,19 @@ from fgaseg_d2.data.shards.finding import find_shards
 from fgaseg_d2.data.shards.index import ShardIndex, index_shard
 from fgaseg_d2.data.shards.records import ShardRecords
 from fgaseg_d2.io.files import read_image
-from tests.conftest import config
-from tests.shard_files import encoded, sample, write_shard, write_shards
+from tests.shard_files import (
+    NAME,
+    cfg_for,
+    encoded,
+    records_of,
+    same,
+    sample,
+    stream,
+    write_shard,
+    write_shards,
+)
 
 pytestmark = pytest.mark.usefixtures("datasets_stay_in_their_test", "own_cache")
-
-NAME = "own_shards"
-
-
-def cfg_for(*opts):
-    return config(
-        "tests/data/small.yaml",
-        *("MODEL.META_ARCHITECTURE", "CLIPPretraining", "DATASETS.TRAIN", (NAME,)),
-        *("DATASETS.TEST", (), "INPUT.CROP.TYPE", "resized", "INPUT.CROP.SIZE", [32, 32]),
-        *("SOLVER.IMS_PER_BATCH", 4, "DATALOADER.NUM_WORKERS", 0, *opts),
-    )
-
-
-def records_of(shards):
-    register_caption_shards(NAME, shards)
-    return dataset_records(NAME)
-
-
-def stream(count, workers=0, start=0, seed=5):
-    """The samples of some batches from an iteration on."""
-    loader = loaders.build_train_loader(cfg_for("DATALOADER.NUM_WORKERS", workers), seed=seed)
-    loader.start_iter = start
-    batches = iter(loader)
-    return [item for _ in range(count) for item in next(batches)]
-
-
-def same(first, second):
-    return len(first) == len(second) and all(
-        one["file_name"] == other["file_name"]
-        and one["caption"] == other["caption"]
-        and torch.equal(one["image"], other["image"])
-        for one, other in zip(first, second, strict=True)
-    )
 
 
 def test_the_pairs_are_those_of_webdatasets_own_reader(tmp_path):

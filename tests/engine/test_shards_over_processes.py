@@ -8,8 +8,7 @@ from detectron2.utils import comm
 
 from fgaseg_d2.data import loaders, register_caption_shards
 from fgaseg_d2.engine.launch import launch
-from tests.data.test_shards import NAME, cfg_for
-from tests.shard_files import write_shards
+from tests.shard_files import NAME, cfg_for, write_shards
 
 JUNK = {"jpg": b"no picture"}
 # Of 200 samples: two may be broken, three may not.
