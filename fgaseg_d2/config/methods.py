@@ -59,8 +59,8 @@ class MethodConfig:
         training_only: keys, or beginnings that end in a dot, that only training reads.
         kept: keys whose values a checkpoint brings when a run is resumed.
         grouping: keys that decide which parameters share a group of the optimiser.
-        published: values of keys behind the method's published figures, which results of others
-            are compared with; None for what was not published.
+        published: values of keys behind the method's published figures; none where it has not one
+            protocol.
         protocol: keys that belong to the description of a protocol, by what they are called there.
         other_weights: says which weights there are beside those of MODEL.CLIP and MODEL.WEIGHTS, ""
             for none.

@@ -10,18 +10,8 @@ from detectron2.config import CfgNode
 from ..config.methods import chosen_method
 from ..config.renamed_keys import setting
 
-# The settings behind the published figures of this family, beside those that a method names.
-_PUBLISHED = {
-    "TEST.SLIDING_WINDOW.ENABLED": True,
-    "TEST.SLIDING_WINDOW.CANVAS": [640, 640],
-    "TEST.SLIDING_WINDOW.SIZE": [384, 384],
-    "TEST.SLIDING_WINDOW.STRIDE": [256, 256],
-    "TEST.AUG.ENABLED": False,
-    "TEST.PAMR.ITERATIONS": 0,
-    "INPUT.MIN_SIZE_TEST": 640,
-    "INPUT.MAX_SIZE_TEST": 2560,
-    "MODEL.WORDS.PROMPT_TEMPLATES": "single",
-}
+# What no published figures of these methods come of.
+_PUBLISHED = {"TEST.AUG.ENABLED": False, "TEST.PAMR.ITERATIONS": 0}
 # What changes neither the model nor what it is shown.
 _WITHOUT_EFFECT = ("DATASETS", "DATALOADER", "SOLVER", "OUTPUT_DIR", "SEED", "VERSION")
 
@@ -39,9 +29,9 @@ def describe_run(
 
     Returns:
         "weights", "config", "clip", "architecture", "protocol" (one line), "deviations" from the
-        published one, "fingerprint", which differs where weights or settings do, "unseen", what
-        DATASETS.UNSEEN says where it says anything, and "trained_on", where that is known to be no
-        label maps.
+        published one of the method, if it has one, and from the words of the test sets,
+        "fingerprint", which differs where weights or settings do, "unseen", what DATASETS.UNSEEN
+        says where it says anything, and "trained_on", where that is known to be no label maps.
     """
     return {
         "weights": _weights(cfg),
@@ -49,20 +39,23 @@ def describe_run(
         "clip": cfg.MODEL.CLIP.NAME,
         "architecture": cfg.MODEL.META_ARCHITECTURE,
         "protocol": describe_protocol(cfg, image_size),
-        "deviations": [
-            f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
-            for key, wanted in {**_PUBLISHED, **chosen_method(cfg).published}.items()
-            if wanted is not None and _value(cfg, key) != wanted and not _moot(cfg, key)
-        ]
-        + [
-            f"other words for {name}: {words}"
-            for name, words in zip(cfg.DATASETS.TEST, cfg.DATASETS.TEST_VOCABULARIES, strict=False)
-            if words
-        ],
+        "deviations": _deviations(cfg),
         "fingerprint": _fingerprint(cfg),
         **({"trained_on": source} if (source := _trained_on(cfg)) else {}),
         **({"unseen": unseen} if (unseen := setting(cfg, "DATASETS.UNSEEN")) else {}),
     }
+
+
+def _deviations(cfg: CfgNode) -> list[str]:
+    own = chosen_method(cfg).published
+    published = {**_PUBLISHED, **own} if own else {}
+    settings = [
+        f"{key} is {_value(cfg, key)!r} instead of {wanted!r}"
+        for key, wanted in published.items()
+        if _value(cfg, key) != wanted and not _moot(cfg, key)
+    ]
+    words = zip(cfg.DATASETS.TEST, cfg.DATASETS.TEST_VOCABULARIES, strict=False)
+    return settings + [f"other words for {name}: {given}" for name, given in words if given]
 
 
 def _trained_on(cfg: CfgNode) -> str:

@@ -54,7 +54,10 @@ def results_page(evaluations: Sequence[Evaluation]) -> str:
         lines.append(line([one.dataset, _pictures(one), *figures, *compared]))
     notes = [*_run_notes(run), _RULE, *_warnings(evaluations)]
     if published:
-        notes.append("Published figures are mIoU; a difference is ours minus theirs.")
+        notes.append(
+            "Published figures are mIoU, in the protocol of their methods; a difference is ours "
+            "minus theirs."
+        )
     bullets = [f"* {note}" for note in notes]
     page = ["# Results", "", "In percent.", "", *lines, "", *bullets, ""]
     beside = without_masks.section(evaluations) if "trained_on" in run else []

@@ -92,6 +92,29 @@ def test_a_run_of_use_says_what_is_not_as_published():
     assert towers.startswith("MODEL.USE.TOWERS is [{'name': 'clip'}] instead of ")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["naclip_eight_sets", "training_free_vitb16", "ldvc/storybook", "storybook_clip_training_free"],
+)
+@pytest.mark.parametrize("opts", [(), ("TEST.PAMR.ITERATIONS", 10, "INPUT.MIN_SIZE_TEST", 100)])
+def test_a_method_without_a_protocol_of_its_own_has_none_to_leave(name, opts):
+    assert describe_run(load_config(name, opts, device="cpu"))["deviations"] == []
+    words = (*opts, "DATASETS.TEST", ("a",), "DATASETS.TEST_VOCABULARIES", ("cat,dog",))
+    found = describe_run(load_config(name, words, device="cpu"))["deviations"]
+    assert found == ["other words for a: cat,dog"]
+
+
+def test_a_run_of_mgca_is_held_against_its_own_protocol():
+    file = "configs/mgca/eight_sets.yaml"
+    assert describe_run(config(file))["deviations"] == []
+    pamr, whole = ("TEST.PAMR.ITERATIONS", 10), ("TEST.SLIDING_WINDOW.ENABLED", False)
+    found = describe_run(config(file, *pamr, *whole, "MODEL.CLIP.DENSE_READING", "sclip"))
+    assert sorted(found["deviations"]) == [
+        "TEST.PAMR.ITERATIONS is 10 instead of 0",
+        "TEST.SLIDING_WINDOW.ENABLED is False instead of True",
+    ]
+
+
 def beside(*evaluations, run):
     """Rows of the section on methods without label maps, as lists of cells; None without it."""
     text = results_page([Evaluation(*one, run) for one in evaluations])

@@ -64,6 +64,5 @@ register_method(
         ),
         other_weights=_proxy,
         trained_on="nothing",
-        published={"MODEL.META_ARCHITECTURE": "FGASeg", "MODEL.CLIP.DENSE_READING": "fgaseg"},
     )
 )

@@ -169,7 +169,15 @@ register_method(
         ),
         kept=_inside("P2T.GAMMA"),
         grouping=_inside("P2T.GAMMA_TRAINABLE"),
+        # CAT-Seg's, too.
         published={
+            "TEST.SLIDING_WINDOW.ENABLED": True,
+            "TEST.SLIDING_WINDOW.CANVAS": [640, 640],
+            "TEST.SLIDING_WINDOW.SIZE": [384, 384],
+            "TEST.SLIDING_WINDOW.STRIDE": [256, 256],
+            "INPUT.MIN_SIZE_TEST": 640,
+            "INPUT.MAX_SIZE_TEST": 2560,
+            "MODEL.WORDS.PROMPT_TEMPLATES": "single",
             "MODEL.SEM_SEG_HEAD.NAME": "FGASegHead",
             "MODEL.CLIP.DENSE_READING": "fgaseg",
             "MODEL.FGASEG.POOLING_TEST": [1, 1],

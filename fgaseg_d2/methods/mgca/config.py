@@ -96,6 +96,7 @@ register_method(
             "MODEL.WORDS.PROMPT_TEMPLATES": "imagenet",
             "INPUT.MIN_SIZE_TEST": 448,
             "INPUT.MAX_SIZE_TEST": 2048,
+            "TEST.SLIDING_WINDOW.ENABLED": True,
             "TEST.SLIDING_WINDOW.SHORT_SIDE": 448,
             "TEST.SLIDING_WINDOW.SIZE": [448, 448],
             "TEST.SLIDING_WINDOW.STRIDE": [224, 224],

@@ -108,9 +108,6 @@ _PUBLISHED = {
     "MODEL.USE.GLOBAL": True,
     "TEST.PROPOSALS.KIND": "sam",
     "TEST.SLIDING_WINDOW.ENABLED": False,
-    "INPUT.MIN_SIZE_TEST": None,
-    "INPUT.MAX_SIZE_TEST": None,
-    "MODEL.WORDS.PROMPT_TEMPLATES": None,
 }
 
 register_method(
