@@ -14,7 +14,7 @@ from .rows import row_names, table_of
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Names of the files with rows: of a paper's tables, and CLIP's training-free readings.
-_TABLES = ("ablations", "readings")
+_TABLES = ("ablations", "readings", "eight_sets_readings")
 # What a folder of a model holds, or a repository on a hub.
 CONFIG_FILE, WEIGHTS_FILE = "config.yaml", "model.safetensors"
 # What a training run leaves beside its configuration.

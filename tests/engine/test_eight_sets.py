@@ -63,11 +63,11 @@ def prepared(tmp_path_factory):
         ("configs/mgca/eight_sets.yaml", ()),
         ("configs/mgca/eight_sets.yaml", ("TEST.PAMR.ITERATIONS", "2")),
         *(
-            (f"configs/mgca/readings/{reading}_eight_sets.yaml", ())
+            (f"configs/dense_clip/eight_sets_readings/{reading}_eight_sets.yaml", ())
             for reading in ("maskclip", "sclip", "naclip", "clearclip")
         ),
         (
-            "configs/mgca/readings/proxyclip_eight_sets.yaml",
+            "configs/dense_clip/eight_sets_readings/proxyclip_eight_sets.yaml",
             ("MODEL.DENSE_CLIP.PROXY.NAME", "test_vit", "MODEL.DENSE_CLIP.PROXY.PRETRAINED", ""),
         ),
     ],
