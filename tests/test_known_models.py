@@ -11,7 +11,9 @@ from fgaseg_d2.checkpoint.downloads import cache_path, fetch_checkpoint
 from fgaseg_d2.checkpoint.files import locate_checkpoint
 from fgaseg_d2.config.loading import load_config
 from fgaseg_d2.config.models import MODELS, known_model
+from fgaseg_d2.data.datasets.benchmarks import BENCHMARKS
 from fgaseg_d2.engine.run_description import describe_run
+from fgaseg_d2.evaluation import without_masks
 from fgaseg_d2.evaluation.published import ROWS
 from fgaseg_d2.modeling.inference.protocols import Slide, make_protocol
 from fgaseg_d2.predict.kept_weights import kept_weights
@@ -53,6 +55,16 @@ def test_cat_seg_is_looked_at_and_quoted_as_published(name):
     assert cfg.MODEL.CLIP.NAME.startswith(row.clip.replace("/", "-"))
     assert cfg.MODEL.WEIGHTS.startswith("https://") and len(cfg.DATASETS.TEST) == len(row.miou)
     assert len(cfg.MODEL.WEIGHTS.partition("#sha256=")[2]) == 64
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_readings_are_quoted_as_in_the_table_of_eight_sets(name):
+    model = known_model(name)
+    (row,) = (row for row in without_masks.ROWS if row.method.split(",")[0] == model.method)
+    sets = ("pascal_voc_20", "pascal_context_59", "coco_stuff", "ade20k_150")
+    assert list(model.figures.values()) == [row.miou[one] for one in sets]
+    assert set(model.figures) == {BENCHMARKS[one].column or "COCO-Stuff" for one in sets}
+    assert model.source.startswith(row.method.partition(", ")[2])
 
 
 @pytest.mark.parametrize("name", READINGS)

@@ -98,13 +98,12 @@ MODELS: Mapping[str, KnownModel] = {
         _catseg("catseg_vitb16", "ViT-B/16 at 384", 819, (12.0, 19.0, 31.8, 57.5, 94.6, 77.3)),
         _catseg("catseg_vitl14", "ViT-L/14 at 336", 2300, (16.0, 23.8, 37.9, 63.3, 97.0, 82.5)),
         _reading("maskclip_vitb16", "MaskCLIP", "as run by others", (74.9, 26.4, 16.7, 11.9)),
-        _reading("sclip_vitb16", "SCLIP", "SCLIP (ECCV 2024)", (80.4, 34.2, 22.4, 16.1)),
+        _reading("sclip_vitb16", "SCLIP", "paper (ECCV 2024)", (80.4, 34.2, 22.4, 16.1)),
         _reading(
-            *("naclip_vitb16", "NACLIP", "NACLIP (WACV 2025), no PAMR"), (79.7, 35.2, 23.3, 17.4)
+            *("naclip_vitb16", "NACLIP", "as quoted by others, without PAMR"),
+            (79.7, 35.2, 23.3, 17.4),
         ),
-        _reading(
-            *("clearclip_vitb16", "ClearCLIP", "ClearCLIP (ECCV 2024)"), (80.9, 35.9, 23.9, 16.7)
-        ),
+        _reading("clearclip_vitb16", "ClearCLIP", "as quoted by others", (80.9, 35.9, 23.9, 16.7)),
     )
 }
 

@@ -10,7 +10,7 @@ from fgaseg_d2.evaluation.outcome import Evaluation
 from fgaseg_d2.evaluation.published import ZERO_SHOT
 from fgaseg_d2.evaluation.without_masks import COLUMNS, ROWS
 from fgaseg_d2.vocabulary.zero_shot import SPLITS
-from tests.conftest import config
+from tests.conftest import ROOT, config
 
 FIGURES = {"mIoU": 80.0, "seen_mIoU": 85.12, "unseen_mIoU": 70.34, "harmonic_mIoU": 77.03}
 
@@ -209,3 +209,13 @@ def test_published_means_are_those_of_the_papers():
     assert means["NACLIP with PAMR"] == pytest.approx(42.46, abs=0.01)
     assert means["ProxyCLIP with DINO B/8"] == pytest.approx(42.3, abs=0.06)
     assert set(BENCHMARKS) >= set(COLUMNS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.method)
+def test_the_guide_of_mgca_has_the_same_figures_of_the_same_sources(row):
+    guide = (ROOT / "docs/MGCA.md").read_text(encoding="utf-8").split("\n## The eight sets")[1]
+    method, _, source = row.method.partition(", ")
+    (line,) = (line for line in guide.splitlines() if line.startswith(f"| {method} |"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:-1] == ["-" if (v := row.miou.get(s)) is None else f"{v:.1f}" for s in COLUMNS]
+    assert cells[-1].startswith(source)
