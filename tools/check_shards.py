@@ -57,7 +57,7 @@ def _check(options: argparse.Namespace) -> None:
 
     shards = find_shards(options.shards)
     report = check_shards(" ".join(options.shards), shards, options.workers)
-    sys.stdout.write(report.text(20 if options.list else None))
+    sys.stdout.write(report.text() if options.list else report.text(None))
     if options.list:
         broken = report.broken_part.broken
         lines = ["\t".join(" ".join(part.split()) for part in one) for one in broken]

@@ -18,12 +18,11 @@ from .labels import LabelSpec, read_tagged_label
 from .mappers.pictures import opened_record
 from .occurrence import missing_classes
 from .pair_sizes import Found, check_pair
+from .problem_lines import problem_lines
 from .records import check_captions, dataset_kind, dataset_records
 from .segment_checking import SegmentReport, check_segment_records
 from .shards.checking import ShardReport, check_shards
 from .shards.records import ShardRecords
-
-_SHOWN = 20  # problems in a report
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Report:
                 f"  orientation tags, which are applied: {self.tagged_pictures} pictures, "
                 f"{self.tagged_labels} label files"
             )
-        return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
+        return "\n".join([*lines, *problem_lines(self.problems, unit="files")]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class CaptionReport:
                 f"  {different} captions are different; the commonest, {times} times: "
                 f"{shown(commonest)}"
             )
-        return "\n".join([*lines, *_problem_lines(self.problems)]) + "\n"
+        return "\n".join([*lines, *problem_lines(self.problems, unit="files")]) + "\n"
 
 
 def check_dataset(name: str) -> Report | CaptionReport | SegmentReport | ShardReport:
@@ -160,13 +159,6 @@ def _check_captions(name: str) -> CaptionReport | ShardReport:
             problems.append(" ".join(str(error).split()))
     captions = [caption for record in records for caption in record["captions"]]
     return CaptionReport(name, len(records), captions, problems)
-
-
-def _problem_lines(problems: list[str]) -> list[str]:
-    lines = [f"  error: {problem}" for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"  error: {len(problems) - _SHOWN} more files")
-    return lines
 
 
 def _checked_label(record: dict, labels: LabelSpec, tagged: Counter[str]) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..io.regular_files import home_path
 from ..io.segment_files import segment_file, segment_lines
 from ..wording import PATH, in_one_line, plain, shown
 from .mappers.pictures import opened_record
+from .problem_lines import SHOWN, problem_lines
 from .records import dataset_records
 from .segments import segment_mask, segment_texts, text_weights
 
@@ -41,15 +42,13 @@ class SegmentReport:
     texts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def text(self, most: int = 20) -> str:
+    def text(self, most: int = SHOWN) -> str:
         """The report for people: what is wrong first, the counts last.
 
         Args:
             most: problems that are written out; 0 for all.
         """
-        lines = [f"  error: {problem}" for problem in self.problems[: most or None]]
-        if left := len(self.problems) - len(lines):
-            lines.append(f"  error: {left} more problems")
+        lines = problem_lines(self.problems, most or None, unit="problems")
         return "\n".join([*lines, *self._counts()]) + "\n"
 
     def _counts(self) -> Iterator[str]:

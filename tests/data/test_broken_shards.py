@@ -275,3 +275,18 @@ def test_the_check_of_a_configurations_datasets_reads_shards(tmp_path, capsys, f
     captured = capsys.readouterr()
     assert "own_shards: 3 shards, 30 samples, 29 whole" in captured.out
     assert "error: 1 files cannot be used" in captured.err
+
+
+def test_the_check_of_a_configuration_shows_20_lines_of_what_is_broken(tmp_path, capsys, from_root):
+    shards = tmp_path / "shards"
+    write_shards(shards, 3, 10, {number: {"txt": None} for number in range(25)})
+    assert tool("check_dataset").main([write_config(tmp_path, "MGCA")[1]]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.count("  error: ") == 21 and "  error: 5 more problems\n" in captured.out
+    assert "error: 25 files cannot be used" in captured.err
+    # The tool for shards names all, unless it lists them in a file.
+    main = tool("check_shards").main
+    assert main([str(shards)]) == 1
+    assert capsys.readouterr().out.count("  error: ") == 25
+    assert main([str(shards), "--list", str(tmp_path / "broken.txt")]) == 1
+    assert capsys.readouterr().out.count("  error: ") == 21

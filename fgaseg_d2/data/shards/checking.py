@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...parallel import each
+from ..problem_lines import SHOWN, problem_lines
 from .broken import MOST_BROKEN, BrokenPart, BrokenPictureError
 from .index import ShardIndex, index_shard
 from .records import ShardRecords, broken_part_of, read_member
@@ -62,7 +63,7 @@ class ShardReport(NamedTuple):
         """Whether more is broken than a training passes over, or a shard is damaged."""
         return self.broken_part.too_many or self.damaged > 0
 
-    def text(self, limit: int | None = None) -> str:
+    def text(self, limit: int | None = SHOWN) -> str:
         """The report for people.
 
         Args:
@@ -88,10 +89,8 @@ class ShardReport(NamedTuple):
         )
         reasons = Counter(one.reason.partition(" (")[0] for one in part.broken if one.key)
         lines += [f"    {count:,} with {reason}" for reason, count in reasons.most_common()]
-        shown, word = part.broken[:limit], "error" if self.failed else "warning"
-        lines += [f"  {word}: {one}" for one in shown]
-        if len(shown) < len(part.broken):
-            lines.append(f"  {word}: {len(part.broken) - len(shown)} more")
+        word = "error" if self.failed else "warning"
+        lines += problem_lines(part.broken, limit, unit="problems", word=word)
         return "\n".join(lines) + "\n"
 
 
