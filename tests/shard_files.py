@@ -14,7 +14,7 @@ from PIL import Image
 
 from fgaseg_d2.data import loaders, register_caption_shards
 from fgaseg_d2.data.records import dataset_records
-from tests.conftest import config
+from tests.conftest import ROOT, config
 
 NAME = "own_shards"  # of the dataset that they are registered as
 FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
@@ -27,6 +27,13 @@ def encoded(number: int, kind: str = "jpg", size: tuple[int, int] = (40, 56)) ->
     image = Image.fromarray(blocks).resize(size[::-1], Image.Resampling.NEAREST)
     image.save(file, FORMATS[kind], quality=90)
     return file.getvalue()
+
+
+# What is said of a picture -> its file.
+UNDECODABLE = {
+    "a file that is no picture": {"jpg": b"<html>not found</html>"},
+    "a picture that cannot be decoded (": {"jpg": encoded(7)[:400]},
+}
 
 
 def sample(number: int, kind: str = "jpg", **changes: bytes | None) -> dict[str, bytes]:
@@ -81,6 +88,28 @@ def cfg_for(*opts):
         *("DATASETS.TEST", (), "INPUT.CROP.TYPE", "resized", "INPUT.CROP.SIZE", [32, 32]),
         *("SOLVER.IMS_PER_BATCH", 4, "DATALOADER.NUM_WORKERS", 0, *opts),
     )
+
+
+def write_config(folder, method, *opts):
+    """A configuration that trains a small model on the shards beside it."""
+    path = folder / "shards.yaml"
+    path.write_text(
+        f"_BASE_: {ROOT / 'tests/data/small.yaml'}\n"
+        "MODEL:\n"
+        f"  META_ARCHITECTURE: {method}\n"
+        f"  CLIP: {{NAME: {ROOT / 'tests/data/clip/Small-ViT-8.json'}, IMAGE_SIZE: [32, 32],\n"
+        f"    DENSE_READING: {'maskclip' if method == 'MGCA' else 'clip'}}}\n"
+        "DATASETS:\n"
+        f"  CAPTIONS: [{{name: {NAME}, shards: '{folder}/shards/{{00000..00002}}.tar'}}]\n"
+        f"  TRAIN: [{NAME}]\n"
+        "  TEST: []\n"
+        "INPUT: {CROP: {TYPE: resized, SIZE: [32, 32], AREA: [0.08, 1.0]}}\n"
+        "SOLVER: {IMS_PER_BATCH: 4, MAX_ITER: 2, WARMUP_ITERS: 0, AMP: {ENABLED: False}}\n"
+        "DATALOADER: {NUM_WORKERS: 0}\n"
+        "SEED: 3\n"
+    )
+    words = [str(word) for word in opts]
+    return ["--config-file", str(path), "OUTPUT_DIR", str(folder / "output"), *words]
 
 
 def records_of(shards):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from detectron2.data import MetadataCatalog
 
 from ..io.orientation import UPRIGHT
 from ..io.progress import with_progress
@@ -22,7 +22,7 @@ from .problem_lines import problem_lines
 from .records import check_captions, dataset_kind, dataset_records
 from .segment_checking import SegmentReport, check_segment_records
 from .shards.checking import ShardReport, check_shards
-from .shards.records import ShardRecords
+from .shards.finding import find_shards
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,13 @@ def check_dataset(name: str) -> Report | CaptionReport | SegmentReport | ShardRe
 
 
 def _check_captions(name: str) -> CaptionReport | ShardReport:
+    # The loading function would read them once more, and refuse those without a whole sample.
+    if shards := MetadataCatalog.get(name).get("caption_shards"):
+        try:
+            return check_shards(name, find_shards(shards))
+        except FileNotFoundError as error:
+            raise type(error)(f"dataset {shown(name)}: {error}") from None
     records = dataset_records(name)
-    if isinstance(records, ShardRecords):
-        return check_shards(name, [Path(shard) for shard in records.shards])
     check_captions(name, records)
     problems = []
     for record in with_progress(records, len(records), "picture", name):

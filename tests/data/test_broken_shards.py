@@ -9,15 +9,17 @@ import torch
 import train_net
 from fgaseg_d2.data import loaders, register_caption_shards
 from fgaseg_d2.data.records import dataset_records
-from tests.conftest import ROOT, tool
+from tests.conftest import ROOT
 from tests.shard_files import (
     NAME,
+    UNDECODABLE,
     cfg_for,
     encoded,
     records_of,
     same,
     sample,
     stream,
+    write_config,
     write_shard,
     write_shards,
 )
@@ -33,10 +35,6 @@ WRONG = {
     "a caption of 70,000 bytes": {"txt": b"a" * 70_000},
     "no picture": {"jpg": None},
     "an empty picture": {"jpg": b""},
-}
-UNDECODABLE = {
-    "a file that is no picture": {"jpg": b"<html>not found</html>"},
-    "a picture that cannot be decoded (": {"jpg": encoded(7)[:400]},
 }
 
 
@@ -168,28 +166,6 @@ def test_a_dataset_of_nothing_but_broken_pictures_ends_at_once(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def write_config(folder, method, *opts):
-    """A configuration that trains a small model on the shards beside it."""
-    path = folder / "shards.yaml"
-    path.write_text(
-        f"_BASE_: {ROOT / 'tests/data/small.yaml'}\n"
-        "MODEL:\n"
-        f"  META_ARCHITECTURE: {method}\n"
-        f"  CLIP: {{NAME: {ROOT / 'tests/data/clip/Small-ViT-8.json'}, IMAGE_SIZE: [32, 32],\n"
-        f"    DENSE_READING: {'maskclip' if method == 'MGCA' else 'clip'}}}\n"
-        "DATASETS:\n"
-        f"  CAPTIONS: [{{name: {NAME}, shards: '{folder}/shards/{{00000..00002}}.tar'}}]\n"
-        f"  TRAIN: [{NAME}]\n"
-        "  TEST: []\n"
-        "INPUT: {CROP: {TYPE: resized, SIZE: [32, 32], AREA: [0.08, 1.0]}}\n"
-        "SOLVER: {IMS_PER_BATCH: 4, MAX_ITER: 2, WARMUP_ITERS: 0, AMP: {ENABLED: False}}\n"
-        "DATALOADER: {NUM_WORKERS: 0}\n"
-        "SEED: 3\n"
-    )
-    words = [str(word) for word in opts]
-    return ["--config-file", str(path), "OUTPUT_DIR", str(folder / "output"), *words]
-
-
 @pytest.fixture
 def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -224,69 +200,3 @@ def test_a_run_on_shards_that_are_too_broken_ends_with_one_line(tmp_path, from_r
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: dataset '{NAME}': expected at most 1% broken samples")
     assert "shards/00002.tar: no tar file (6 bytes)" in error and len(error) < 450
-
-
-def test_the_check_reads_every_picture_and_its_exit_code_tells(tmp_path, capsys, from_root):
-    main = tool("check_shards").main
-    changed = {11: UNDECODABLE["a file that is no picture"], 130: {"txt": b" "}}
-    write_shards(tmp_path / "shards", 4, 60, changed)
-    assert main([str(tmp_path / "shards"), "--workers", "2"]) == 0
-    out = capsys.readouterr().out
-    assert "4 shards, 240 samples, 238 whole" in out and "2 of 240 samples (0.83%" in out
-    assert "shorter side 40 to 40 pixels" in out and "3 to 3 words" in out
-    assert "pictures a second" in out
-    assert "warning: " in out and "00000.tar: 000000011: a file that is no picture\n" in out
-    assert "00002.tar: 000000130: a caption of blanks\n" in out
-    # Training sees what the check says.
-    register_caption_shards(NAME, tmp_path / "shards")
-    assert len(stream(60)) == 240
-    # One more than 1 %.
-    write_shards(tmp_path / "shards", 4, 60, changed | {200: {"jpg": None}})
-    listed = tmp_path / "broken.txt"
-    pattern = str(tmp_path / "shards" / "{00000..00003}.tar")
-    assert main([pattern, "--list", str(listed)]) == 1
-    captured = capsys.readouterr()
-    assert captured.err.splitlines()[-1].startswith("error: 3 of 240 samples (1.2%) cannot be used")
-    rows = [line.split("\t") for line in listed.read_text().splitlines()]
-    assert sorted((row[0][-9:], *row[1:]) for row in rows) == [
-        ("00000.tar", "000000011", "a file that is no picture"),
-        ("00002.tar", "000000130", "a caption of blanks"),
-        ("00003.tar", "000000200", "no picture"),
-    ]
-
-
-def test_the_check_fails_at_a_damaged_shard_of_any_size(tmp_path, capsys):
-    main = tool("check_shards").main
-    write_shards(tmp_path / "shards", 2, 300)
-    tail = write_shards(tmp_path / "tail", 1, 3)[0]
-    tail.write_bytes(tail.read_bytes()[:-10240])
-    assert main([str(tmp_path / "shards"), str(tail)]) == 1
-    captured = capsys.readouterr()
-    assert "tail/00000.tar: cut off after" in captured.out
-    assert "1 of 3 shards are damaged" in captured.err
-    assert main([str(tmp_path / "none")]) == 1
-    assert "do not exist" in capsys.readouterr().err
-
-
-def test_the_check_of_a_configurations_datasets_reads_shards(tmp_path, capsys, from_root):
-    write_shards(tmp_path / "shards", 3, 10, {4: {"txt": None}})
-    path = write_config(tmp_path, "MGCA")[1]
-    assert tool("check_dataset").main([path]) == 1
-    captured = capsys.readouterr()
-    assert "own_shards: 3 shards, 30 samples, 29 whole" in captured.out
-    assert "error: 1 files cannot be used" in captured.err
-
-
-def test_the_check_of_a_configuration_shows_20_lines_of_what_is_broken(tmp_path, capsys, from_root):
-    shards = tmp_path / "shards"
-    write_shards(shards, 3, 10, {number: {"txt": None} for number in range(25)})
-    assert tool("check_dataset").main([write_config(tmp_path, "MGCA")[1]]) == 1
-    captured = capsys.readouterr()
-    assert captured.out.count("  error: ") == 21 and "  error: 5 more problems\n" in captured.out
-    assert "error: 25 files cannot be used" in captured.err
-    # The tool for shards names all, unless it lists them in a file.
-    main = tool("check_shards").main
-    assert main([str(shards)]) == 1
-    assert capsys.readouterr().out.count("  error: ") == 25
-    assert main([str(shards), "--list", str(tmp_path / "broken.txt")]) == 1
-    assert capsys.readouterr().out.count("  error: ") == 21

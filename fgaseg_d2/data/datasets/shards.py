@@ -54,4 +54,10 @@ def register_caption_shards(
     """
     name = checked_name(name, _ShardLoader)
     loader = _ShardLoader(name, tuple(checked_shards(shards)))
-    replace_dataset(name, loader, evaluator_type="captions", **{OWN_KEY: {"kind": CAPTIONED}})
+    replace_dataset(
+        name,
+        loader,
+        evaluator_type="captions",
+        caption_shards=loader.shards,
+        **{OWN_KEY: {"kind": CAPTIONED}},
+    )
