@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..io.coco_masks import decoded_mask
-from ..io.segment_files import is_weight
+from ..io.segment_files import WEIGHTS, is_weight
 from ..wording import shown
 
 
@@ -53,15 +53,15 @@ def text_weights(segment: Mapping[str, Any], where: str) -> list[float]:
     """How much oftener than others each text of a segment is drawn in training: its "weight", or 1.
 
     Raises:
-        ValueError: one that is no number above 0.
+        ValueError: one that is no number above 0, or above 1,000,000.
     """
     texts = segment["texts"]
     weights = [text.get("weight", 1) if isinstance(text, Mapping) else 1 for text in texts]
     for weight in weights:
         if not is_weight(weight):
             raise ValueError(
-                f'{where}: expected "weight" of a text as a number above 0, got {shown(weight)}; '
-                "correct the segment"
+                f'{where}: expected "weight" of a text as a number {WEIGHTS}, got '
+                f"{shown(weight)}; correct the segment"
             )
     return [float(weight) for weight in weights]
 

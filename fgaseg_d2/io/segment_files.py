@@ -18,6 +18,8 @@ from .json_files import parse_json
 from .regular_files import home_path, require_file
 
 LEVELS = ("object", "part")
+MOST_WEIGHT = 10**6  # of a text, so that the sum of many is still a number
+WEIGHTS = f"above 0, at most {MOST_WEIGHT}"
 _SHOWN = 3  # bad lines in a message
 _MOST_PIXELS = 178_956_970  # beyond it Pillow opens no picture, and a wrong number fills memory
 _HEAD = 2**12  # bytes that tell what a file is
@@ -163,10 +165,8 @@ def _has_runs(segment: Mapping[str, Any]) -> bool:
 
 
 def is_weight(value: object) -> bool:
-    """Whether a text may have it as its "weight": a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return 0 < value < math.inf
+    """Whether a text may have it as its "weight": a number above 0 and at most `MOST_WEIGHT`."""
+    return is_number(value) and 0 < value <= MOST_WEIGHT
 
 
 def _said(segment: Mapping[str, Any]) -> Iterator[str]:
@@ -189,7 +189,7 @@ def _said(segment: Mapping[str, Any]) -> Iterator[str]:
             yield f'expected "score" of a text in 0..1, got {shown(text["score"])}'
         weight = text.get("weight", 1) if isinstance(text, Mapping) else 1
         if not is_weight(weight):
-            yield f'expected "weight" of a text above 0, got {shown(weight)}'
+            yield f'expected "weight" of a text {WEIGHTS}, got {shown(weight)}'
 
 
 def _drawn(segment: Mapping[str, Any], size: Any, where: str) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _drawn(segment: Mapping[str, Any], size: Any, where: str) -> Iterator[str]:
     if segment.get("area", area) != area:
         yield f'{where}: expected "area" {area} as its mask has, got {shown(segment["area"])}'
     found = segment.get("bbox", box)
-    four = isinstance(found, list) and len(found) == 4 and all(map(_is_number, found))
+    four = isinstance(found, list) and len(found) == 4 and all(map(is_number, found))
     if not four or not all(abs(a - b) <= _SLACK for a, b in zip(found, box, strict=True)):
         yield f'{where}: expected "bbox" {box} as its mask has, got {shown(found)}'
 
@@ -215,9 +215,10 @@ def _is_size(size: tuple[Any, ...]) -> bool:
     return whole and math.prod(size) <= _MOST_PIXELS
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number; nan and infinity are, and whole ones of any length."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1

@@ -72,6 +72,10 @@ BAD = [
     (record(segment(square(0, 0, 3), level="scene")), '"level" object or part'),
     (record(segment(square(0, 0, 3), " ")), 'a text, or one as "t"'),
     (record(segment(square(0, 0, 3), texts=[{"t": "a", "weight": 0}])), '"weight" of a text above'),
+    *(
+        (record(segment(square(0, 0, 3), texts=[{"t": "a", "weight": weight}])), "above 0, at")
+        for weight in (10**400, 10**7, 1e308, float("inf"), float("nan"), True, "1")
+    ),
 ]
 
 

@@ -213,6 +213,8 @@ BAD = [
     ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, "three points or more"),
     ({"segmentation": [rectangle(0, 0, 1e9, 9)]}, "in pixels of the picture"),
     ({"segmentation": [rectangle(0, 0, float("nan"), 9)]}, "in pixels of the picture"),
+    ({"segmentation": [rectangle(0, 0, 10**400, 9)]}, "in pixels of the picture"),
+    ({"segmentation": [rectangle(0, 0, float("inf"), 9)]}, "in pixels of the picture"),
     ({"segmentation": {"size": [32, 24], "counts": [768]}}, "the picture's 24 x 32 pixels"),
     ({"segmentation": {"size": SIZE, "counts": [7]}}, "runs of 768 pixels together, got 7"),
     ({"segmentation": {"size": SIZE, "counts": "`"}}, '"counts" as runs of 0 or more pixels'),

@@ -117,7 +117,9 @@ def test_texts_are_drawn_by_their_weights(records):
     assert np.abs(np.array(shares) - np.array([12, 4, 1]) / 17).max() < 0.082
 
 
-@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), "2", None, True])
+@pytest.mark.parametrize(
+    "weight", [0, -1, 10**400, 1e308, 1000001, float("nan"), float("inf"), "2", None, True]
+)
 def test_a_bad_weight_is_found_before_the_training(records, weight):
     records[2]["segments"][1]["texts"] = [{"t": "a corner", "weight": weight}]
     with pytest.raises(ValueError, match='record 2, segment 1: expected "weight"'):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pycocotools import mask as coco_mask
 from ...io.coco_masks import decoded_mask
 from ...io.json_files import read_json
 from ...io.regular_files import home_path, require_file
+from ...io.segment_files import is_number
 from ...vocabulary.zero_shot import unseen_names
 from ...wording import shown
 from ..mappers.pictures import opened_record
@@ -178,8 +178,7 @@ def _is_polygon(polygon: Any, side: int) -> bool:
         isinstance(polygon, list)
         and len(polygon) >= 6
         and len(polygon) % 2 == 0
-        and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in polygon)
-        and all(math.isfinite(x) and -side <= x <= 2 * side for x in polygon)
+        and all(is_number(x) and -side <= x <= 2 * side for x in polygon)
     )
 
 
