@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,14 @@ _SLACK = 1.0  # pixels by which a box may differ, as some count its last pixel a
 
 
 def described_segment(
-    mask: np.ndarray, texts: Sequence[Mapping[str, Any]], level: str = LEVELS[0]
+    mask: np.ndarray, texts: Iterable[str], source: str, level: str = LEVELS[0]
 ) -> dict[str, Any]:
     """A segment as such a file has it, with the highest score.
 
     Args:
         mask: H x W, bool.
-        texts: of it, each with the text as "t" and what else is said of it.
+        texts: of it; of equal ones the first counts.
+        source: of the texts, such as a dataset's name.
         level: "object" or "part".
     """
     return {
@@ -60,7 +61,7 @@ def described_segment(
         "area": int(np.count_nonzero(mask)),
         "score": 1.0,
         "level": level,
-        "texts": list(texts),
+        "texts": [{"t": text, "source": source} for text in dict.fromkeys(texts)],
     }
 
 

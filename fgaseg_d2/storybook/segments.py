@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,10 @@ def scene_segments(scene: Scene) -> list[dict[str, Any]]:
         product = PRODUCTS[int(scene.label[mask][0]) - len(STUFF_CLASSES)]
         found.append((mask, [product.pair.name, product.name, product.thing]))
     return [
-        described_segment(mask, _described(texts))
+        described_segment(mask, texts, "storybook")
         for mask, texts in found
         if mask.sum() >= LEAST_PIXELS
     ]
-
-
-def _described(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Texts as a file has them, each once."""
-    return [{"t": text, "source": "storybook"} for text in dict.fromkeys(texts)]
 
 
 def write_segments(root: str | os.PathLike[str], split: str, workers: int | None = None) -> Path:

@@ -49,8 +49,7 @@ class Wanted:
             if np.count_nonzero(mask) < self.least:
                 made.left_out[f"below {self.least} pixels"] += 1
                 continue
-            described = [{"t": text, "source": source} for text in dict.fromkeys(texts)]
-            yield described_segment(mask, described, self.level)
+            yield described_segment(mask, texts, source, self.level)
 
 
 def name_within(path: str, folder: Path) -> str:
