@@ -169,7 +169,7 @@ def instance_mask(segmentation: Any, size: tuple[int, int], where: str) -> np.nd
                 f"pixels of the picture, got {shown(polygon)}; {_ADVICE}"
             )
     runs = coco_mask.frPyObjects([list(map(float, one)) for one in segmentation], *size)
-    return decoded_mask(coco_mask.merge(runs), size, where, _ADVICE).astype(bool)
+    return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
 
 
 def _is_polygon(polygon: Any, side: int) -> bool:

@@ -41,9 +41,7 @@ def area_shares(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     rows = overlaps(grid[0], masks.shape[1], masks.device)
     columns = overlaps(grid[1], masks.shape[2], masks.device)
-    if not len(masks):
-        return rows.new_zeros(0, *grid)
-    some = max(1, _PIXELS // (masks.shape[1] * masks.shape[2]))
+    some = max(1, _PIXELS // max(1, masks.shape[1] * masks.shape[2]))
     return torch.cat([rows @ part.float() @ columns.T for part in masks.split(some)])
 
 
