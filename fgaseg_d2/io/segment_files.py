@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import re
@@ -22,20 +23,17 @@ MOST_WEIGHT = 10**6  # of a text, so that the sum of many is still a number
 WEIGHTS = f"above 0, at most {MOST_WEIGHT}"
 _SHOWN = 3  # bad lines in a message
 _MOST_PIXELS = 178_956_970  # beyond it Pillow opens no picture, and a wrong number fills memory
-_HEAD = 2**12  # bytes that tell what a file is
+_HEAD = 2**16  # bytes that tell what a file is
 # What people give instead: how it begins, what it is, and what to do.
 _OTHER_KINDS = (
     (rb"\x1f\x8b", "a gzip file", "unpack it (gunzip) and name what comes out"),
     (rb"PK\x03\x04", "a ZIP file", "unpack it and name what comes out"),
     (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "save it as UTF-8"),
     (rb".{0,4095}\x00", "a binary file", "name a text file"),
+    (rb"\s*\[", "a JSON array", "write each record of it in a line of its own (jq -c '.[]')"),
     (
-        rb"(\xef\xbb\xbf)?\s*\[",
-        "a JSON array",
-        "write each record of it in a line of its own (jq -c '.[]')",
-    ),
-    (
-        rb"\s*\{\s*\"(info|images|annotations|categories|licenses)\"",
+        # Its lists may stand behind a description of it.
+        rb"\s*\{(\s*\"(info|categories|licenses)\"\s*:.*?,)?\s*\"(images|annotations)\"\s*:\s*\[",
         "a COCO file",
         "turn it into one with tools/make_segments.py --coco",
     ),
@@ -100,7 +98,7 @@ def segment_file(path: str | os.PathLike[str]) -> Path:
     """
     file = require_file(home_path(path), "a file of segments (JSON Lines)")
     with reading(file), file.open("rb") as stream:
-        start = stream.read(_HEAD)
+        start = stream.read(_HEAD).removeprefix(codecs.BOM_UTF8)
     for begins, what, advice in _OTHER_KINDS:
         if re.match(begins, start, re.DOTALL):
             raise ValueError(
@@ -165,7 +163,7 @@ def _has_runs(segment: Mapping[str, Any]) -> bool:
     return isinstance(rle, Mapping) and {"size", "counts"} <= rle.keys()
 
 
-def is_weight(value: object) -> bool:
+def is_weight(value: Any) -> bool:
     """Whether a text may have it as its "weight": a number above 0 and at most `MOST_WEIGHT`."""
     return is_number(value) and 0 < value <= MOST_WEIGHT
 

@@ -166,6 +166,16 @@ OTHERS = [
     (json.dumps(record(), indent=1).encode(), "JSON over several lines"),
     (json.dumps({"images": [], "annotations": []}).encode(), "a COCO file; turn it into one"),
     (json.dumps({"info": {}, "images": []}, indent=1).encode(), "a COCO file; turn it into one"),
+    (b"\xef\xbb\xbf" + json.dumps({"images": []}).encode(), "a COCO file; turn it into one"),
+    (b"\xef\xbb\xbf" + json.dumps([record()]).encode(), "a JSON array; write each record"),
+    (
+        json.dumps({"info": {}, "licenses": [{"id": 1}] * 400, "annotations": []}).encode(),
+        "a COCO file; turn it into one",
+    ),
+    (
+        json.dumps({"categories": [{"id": 1, "name": "cat"}], "images": []}).encode(),
+        "a COCO file; turn it into one",
+    ),
 ]
 
 
@@ -177,6 +187,13 @@ def test_a_file_of_another_kind_is_one_line(tmp_path, content, message, capsys):
     error = capsys.readouterr().err
     assert f"expected JSON Lines, one record a picture, got {message}" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["info", "licenses", "categories", "annotations"])
+def test_a_record_may_say_more_before_what_has_to_be_there(folder, key):
+    first = {key: {"drawn by": "hand"}} | record()
+    path = write(folder, json.dumps(first).encode(), json.dumps(record(name="b.png")).encode())
+    assert check_segment_file(path).problems == []
 
 
 def test_no_file_a_folder_and_an_empty_file(tmp_path, capsys):
