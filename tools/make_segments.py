@@ -18,8 +18,6 @@ from command_line import Parser, between, path, positive, run_command, say
 if TYPE_CHECKING:
     from fgaseg_d2.data.segment_making.writing import Written
 
-_SHOWN = 20  # problems
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
@@ -97,15 +95,14 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _make(options: argparse.Namespace) -> None:
+    from fgaseg_d2.data.problem_lines import problem_lines
     from fgaseg_d2.wording import few
 
     written = _write(options)
     left_out = [f"{number} {reason}" for reason, number in sorted(written.left_out.items())]
-    if written.problems:
-        for problem in written.problems[:_SHOWN]:
-            sys.stdout.write(f"  error: {' '.join(problem.split())}\n")
-        if len(written.problems) > _SHOWN:
-            sys.stdout.write(f"  error: {len(written.problems) - _SHOWN} more problems\n")
+    problems = [" ".join(problem.split()) for problem in written.problems]
+    for line in problem_lines(problems, unit="problems"):
+        sys.stdout.write(f"{line}\n")
     before = f" ({written.kept} of them by an earlier run)" if written.kept else ""
     say(
         f"{options.file}: {written.pictures} pictures{before}, {written.segments} segments; left "

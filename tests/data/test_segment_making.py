@@ -232,6 +232,14 @@ def test_a_bad_annotation_is_named_and_the_others_written(tmp_path, annotation, 
     assert line.startswith("  error: annotation 1: ") and message in line
 
 
+def test_of_many_bad_annotations_twenty_are_written_out(tmp_path, capsys):
+    path = coco(tmp_path, [GOOD[0], *[{"segmentation": []}] * 23])
+    made(tmp_path, "--coco", path, code=1)
+    lines = [one for one in capsys.readouterr().out.splitlines() if one.startswith("  error: ")]
+    assert len(lines) == 21 and lines[-1] == "  error: 3 more problems"
+    assert lines[19].startswith("  error: annotation 20: ")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
