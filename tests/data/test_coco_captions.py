@@ -119,3 +119,11 @@ def test_what_is_no_json_is_told(folder):
     (folder / "captions.json").unlink()
     with pytest.raises(FileNotFoundError, match="a file of captions at .*captions.json"):
         load(folder)
+
+
+def test_addresses_are_kept_and_not_looked_for(folder):
+    told = content()
+    told["images"][0]["file_name"] = "s3://bucket/0.png"
+    write(folder, told)
+    names = [record["file_name"] for record in load(folder)]
+    assert names == ["s3://bucket/0.png", *(f"{folder}/train2017/{i}.png" for i in (1, 2))]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ...io.file_errors import reading
-from ...io.regular_files import home_path, is_file, require_file
+from ...io.regular_files import home_path, require_file
 from ...vocabulary.dataset_words import CAPTIONED, OWN_KEY
-from ...wording import PATH, few, plain, shown
+from ...wording import few, shown
 from .catalog import checked_name, replace_dataset
 from .coco_captions import read_coco_captions
+from .pictures import picture_path, require_pictures
 
 _COLUMNS = ("image", "caption")
 _SHOWN = 3  # bad rows in a message
@@ -113,7 +114,8 @@ def read_captions(
     """
     require_file(file, "a table of captions")
     records: dict[str, dict[str, Any]] = {}
-    bad, missing = [], []
+    places: dict[str, str] = {}
+    bad = []
     rows = 0
     for line, row in _rows(file, columns):
         rows += 1
@@ -121,24 +123,18 @@ def read_captions(
             bad.append(f"line {line}: {row}")
             continue
         name, caption = row
-        # An address is fetched when it is read.
-        path = name if "://" in name else str(images / name)
+        path = picture_path(name, images)
         if path in records:
             records[path]["captions"].append(caption)
             continue
         records[path] = {"file_name": path, "captions": [caption]}
-        if path != name and not is_file(path):
-            missing.append(f"line {line}: {plain(path, PATH)}")
+        places[path] = f"line {line}: "
     if bad:
         raise ValueError(
             f"{file}: expected a picture and a caption in every row, got {len(bad)} other rows of "
             f"{rows}: {few(bad, _SHOWN)}; correct or remove them"
         )
-    if missing:
-        raise FileNotFoundError(
-            f"{file}: {len(missing)} of {len(records)} pictures do not exist: "
-            f"{few(missing, _SHOWN)}; check the table and the folder of images"
-        )
+    require_pictures(file, places)
     if not records:
         raise ValueError(f"{file}: expected a row for each picture, got none below the titles")
     return list(records.values())

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...io.json_files import read_json
-from ...io.regular_files import is_file, require_file
-from ...wording import PATH, few, plain, shown
+from ...io.regular_files import require_file
+from ...wording import few, shown
+from .pictures import picture_path, require_pictures
 
 _SHOWN = 3  # bad entries in a message
 _LISTS = ("images", "annotations")
@@ -45,14 +46,12 @@ def read_coco_captions(file: Path, images: Path) -> list[dict[str, Any]]:
             f"{file}: expected pictures with a number and a file's name, and captions of them, got "
             f"{len(bad)} other entries: {few(bad, _SHOWN)}; correct or remove them"
         )
-    paths = {number: str(images / names[number]) for number, texts in captions.items() if texts}
+    paths = {
+        number: picture_path(names[number], images) for number, texts in captions.items() if texts
+    }
     if not paths:
         raise ValueError(f"{file}: expected a caption of some picture, got none")
-    if missing := [path for path in paths.values() if not is_file(path)]:
-        raise FileNotFoundError(
-            f"{file}: {len(missing)} of {len(paths)} pictures do not exist: "
-            f"{few((plain(path, PATH) for path in missing), _SHOWN)}; check the folder of images"
-        )
+    require_pictures(file, dict.fromkeys(paths.values(), ""))
     return [{"file_name": path, "captions": captions[number]} for number, path in paths.items()]
 
 

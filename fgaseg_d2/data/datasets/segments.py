@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...io.regular_files import home_path, is_file
+from ...io.regular_files import home_path
 from ...io.segment_files import read_segment_file
 from ...vocabulary.dataset_words import OWN_KEY, SEGMENTED
-from ...wording import PATH, few, plain, shown
+from ...wording import shown
 from .catalog import checked_name, replace_dataset
+from .pictures import picture_path, require_pictures
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,10 @@ def load_segments(file: Path, images: Path) -> list[dict[str, Any]]:
     records = []
     for record in read_segment_file(file):
         segments = [segment for segment in record["segments"] if segment.get("texts")]
-        name = record["file_name"]
-        path = name if "://" in name else str(images / name)
+        path = picture_path(record["file_name"], images)
         if segments:
             records.append(record | {"file_name": path, "segments": segments})
-    missing = [r["file_name"] for r in records if "://" not in r["file_name"]]
-    missing = [path for path in missing if not is_file(path)]
-    if missing:
-        raise FileNotFoundError(
-            f"{file}: {len(missing)} of {len(records)} pictures do not exist: "
-            f"{few((plain(path, PATH) for path in missing), 3)}; check the file and the folder of "
-            "images"
-        )
+    require_pictures(file, dict.fromkeys((record["file_name"] for record in records), ""))
     return records
 
 
