@@ -122,12 +122,12 @@ def test_bad_tables_are_told_in_one_line(folder, content, error, message):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"name": NAME}, "item 1: expected the keys name, file; add 'file'"),
+        ({"name": NAME}, "item 1: expected the keys name, file or name, shards; add 'file'"),
         ({"name": NAME, "file": "c.csv", "image": "i"}, "unknown key 'image'; .* 'images'"),
         ({"name": NAME, "file": ""}, "item 1: expected the path of a table of captions, got ''"),
         ({"name": NAME, "file": "c.csv", "columns": "ab"}, "titles of two, .* got 'ab'"),
         ({"name": "storybook_val", "file": "c.csv"}, "'storybook_val' is taken"),
-        ("c.csv", "expected {name: ..., file: ...}, got 'c.csv'"),
+        ("c.csv", "expected {name: ..., file: ...} or {name: ..., shards: ...}, got 'c.csv'"),
     ],
     ids=["no file", "typo", "no path", "columns", "taken", "text"],
 )

@@ -124,6 +124,26 @@ def test_a_configuration_registers_them(tmp_path):
         register_configured(cfg_for("DATASETS.CAPTIONS", [wrong]))
 
 
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"name": NAME, "shard": "a"}, "unknown key 'shard'; did you mean 'shards'?"),
+        (
+            {"name": NAME, "tar": "a"},
+            "unknown key 'tar'; the keys are name, file, images, columns, shards",
+        ),
+        ({"name": NAME}, "expected the keys name, file or name, shards; add 'file' or 'shards'"),
+        ({"shards": "a"}, "expected the keys name, shards; add 'name'"),
+        ({}, "expected the keys name, file or name, shards; add 'name'"),
+        ("a", "expected {name: ..., file: ...} or {name: ..., shards: ...}, got 'a'"),
+    ],
+)
+def test_an_item_of_no_form_is_told_all_that_there_are(item, message):
+    with pytest.raises(ValueError) as caught:
+        register_configured(cfg_for("DATASETS.CAPTIONS", [item]))
+    assert str(caught.value) == f"DATASETS.CAPTIONS, item 1: {message}"
+
+
 def test_a_missing_extra_is_told_in_one_line(tmp_path, monkeypatch):
     write_shards(tmp_path)
     for module in [name for name in sys.modules if name.split(".")[0] == "webdataset"]:

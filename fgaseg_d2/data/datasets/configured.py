@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 
@@ -14,16 +14,25 @@ from .folders import register_folders
 from .segments import register_segments
 from .shards import register_caption_shards
 
-# Key of DATASETS -> what registers an item, the keys that it must have, and those it may have.
-_Form: TypeAlias = tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]
-_FORMS: dict[str, _Form] = {
-    "FOLDERS": (register_folders, ("name", "images", "labels", "vocabulary"), ("ignore_label",)),
-    "CAPTIONS": (register_captions, ("name", "file"), ("images", "columns")),
-    "SEGMENTS": (register_segments, ("name", "file"), ("images",)),
-}
-# Instead of these, where an item has this key.
-_OTHER_FORMS: dict[tuple[str, str], _Form] = {
-    ("CAPTIONS", "shards"): (register_caption_shards, ("name", "shards"), ()),
+
+class _Form(NamedTuple):
+    """What registers an item, the keys that it must have, the name first, and those it may have."""
+
+    register: Callable[..., None]
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+# Key of DATASETS -> what its items may be.
+_FORMS: dict[str, tuple[_Form, ...]] = {
+    "FOLDERS": (
+        _Form(register_folders, ("name", "images", "labels", "vocabulary"), ("ignore_label",)),
+    ),
+    "CAPTIONS": (
+        _Form(register_captions, ("name", "file"), ("images", "columns")),
+        _Form(register_caption_shards, ("name", "shards")),
+    ),
+    "SEGMENTS": (_Form(register_segments, ("name", "file"), ("images",)),),
 }
 
 
@@ -45,10 +54,9 @@ def register_configured(cfg: CfgNode) -> list[str]:
     for key in _FORMS:
         for position, item in enumerate(cfg.DATASETS[key]):
             where = f"DATASETS.{key}, item {position + 1}"
-            register, required, optional = _form_of(key, item)
-            _check_item(item, required, optional, where)
+            form = _form_of(item, _FORMS[key], where)
             try:
-                register(**item)
+                form.register(**item)
             except (FileNotFoundError, ValueError) as error:
                 raise type(error)(f"{where}: {error}") from None
             if item["name"] in names:
@@ -57,27 +65,24 @@ def register_configured(cfg: CfgNode) -> list[str]:
     return names
 
 
-def _form_of(key: str, item: Any) -> _Form:
-    for (other, sign), form in _OTHER_FORMS.items():
-        if other == key and isinstance(item, Mapping) and sign in item:
-            return form
-    return _FORMS[key]
-
-
-def _check_item(
-    item: Any, required: tuple[str, ...], optional: tuple[str, ...], where: str
-) -> None:
+def _form_of(item: Any, forms: tuple[_Form, ...], where: str) -> _Form:
+    """The first form of which an item has a key beside the name that it must have."""
     if not isinstance(item, Mapping):
-        form = ", ".join(f"{key}: ..." for key in required)
-        raise ValueError(f"{where}: expected {{{form}}}, got {shown(item)}")
-    keys = (*required, *optional)
+        texts = (f"{{{', '.join(f'{key}: ...' for key in form.required)}}}" for form in forms)
+        raise ValueError(f"{where}: expected {' or '.join(texts)}, got {shown(item)}")
+    fitting = [form for form in forms if any(key in item for key in form.required[1:])]
+    meant = fitting[:1] or list(forms)
+    keys = list(dict.fromkeys(key for form in meant for key in (*form.required, *form.optional)))
     for key in item:
         if key not in keys:
             near = difflib.get_close_matches(str(key), keys, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
             raise ValueError(f"{where}: unknown key {shown(key)}; {hint}")
-    missing = [key for key in required if key not in item]
+    missing = [key for form in meant for key in form.required if key not in item]
     if missing:
+        wanted = " or ".join(", ".join(form.required) for form in meant)
+        added = missing[:1] if len(meant) == 1 or "name" in missing else missing
         raise ValueError(
-            f"{where}: expected the keys {', '.join(required)}; add {shown(missing[0])}"
+            f"{where}: expected the keys {wanted}; add {' or '.join(map(shown, added))}"
         )
+    return meant[0]
